@@ -1,0 +1,6 @@
+//go:build invariants
+
+package stream
+
+// invariants says that a broken invariant panics instead of being survived.
+const invariants = true
