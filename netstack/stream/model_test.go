@@ -28,14 +28,43 @@ type model struct {
 	p          *Pool
 	start, end uint64
 	limit      int
-	placed     map[uint64]bool // beyond end
+	base       uint64         // offset of placed[0], at the edge of a page
+	placed     []bool         // beyond end
+	islands    map[uint64]int // placed bytes by page number, none of them zero
 }
 
 func newModel(t *testing.T, at uint64, limit int, budget int64) *model {
-	m := &model{t: t, s: new(Stream), p: NewPool(budget), start: at, end: at, limit: limit, placed: map[uint64]bool{}}
+	m := &model{t: t, s: new(Stream), p: NewPool(budget), start: at, end: at, limit: limit,
+		base: at - at%PageSize, islands: map[uint64]int{}}
 	m.s.Init(m.p, limit)
 	startAt(m.s, at)
 	return m
+}
+
+// place notes that [off, to) was placed.
+func (m *model) place(off, to uint64) {
+	if more := int(to-m.base) - len(m.placed); more > 0 {
+		m.placed = append(m.placed, make([]bool, more)...)
+	}
+	for o := max(off, m.end); o < to; o++ {
+		if !m.placed[o-m.base] {
+			m.placed[o-m.base] = true
+			m.islands[o/PageSize]++
+		}
+	}
+}
+
+// publish moves end to to.
+func (m *model) publish(to uint64) {
+	for ; m.end < to; m.end++ {
+		if at := m.end - m.base; at < uint64(len(m.placed)) && m.placed[at] {
+			m.placed[at] = false
+			no := m.end / PageSize
+			if m.islands[no]--; m.islands[no] == 0 {
+				delete(m.islands, no)
+			}
+		}
+	}
 }
 
 // startAt moves a fresh stream to offset at.
@@ -53,8 +82,8 @@ func (m *model) pages() (low, high int64) {
 	for off := m.start; off < m.end; off += PageSize - off%PageSize {
 		need[off/PageSize] = true
 	}
-	for off := range m.placed {
-		need[off/PageSize] = true
+	for no := range m.islands {
+		need[no] = true
 	}
 	low = int64(len(need))
 	high = low
@@ -85,8 +114,7 @@ func (m *model) write(n int) {
 		require.LessOrEqual(m.t, got, want)
 		require.Zero(m.t, (m.end+uint64(got))%PageSize*m.free())
 	}
-	m.end += uint64(got)
-	m.forgetPlaced()
+	m.publish(m.end + uint64(got))
 }
 
 // free is nonzero if the budget has room for another page.
@@ -115,29 +143,18 @@ func (m *model) writeAt(off uint64, n int) {
 	} else if to < want {
 		require.Zero(m.t, m.free())
 	}
-	for o := max(off, m.end); o < to; o++ {
-		m.placed[o] = true
-	}
+	m.place(off, to)
 }
 
 // extend publishes what is in order beyond end, at most n bytes of it.
 func (m *model) extend(n int) {
 	to := m.end
-	for n > 0 && m.placed[to] {
+	for n > 0 && to-m.base < uint64(len(m.placed)) && m.placed[to-m.base] {
 		to++
 		n--
 	}
 	m.s.Extend(to)
-	m.end = to
-	m.forgetPlaced()
-}
-
-func (m *model) forgetPlaced() {
-	for off := range m.placed {
-		if off < m.end {
-			delete(m.placed, off)
-		}
-	}
+	m.publish(to)
 }
 
 func (m *model) read(n int) {
@@ -172,7 +189,7 @@ func (m *model) peek() {
 }
 
 func (m *model) trim() {
-	want := m.start == m.end && len(m.placed) == 0
+	want := m.start == m.end && len(m.islands) == 0
 	require.Equal(m.t, want, m.s.Trim())
 	if want {
 		require.Zero(m.t, m.p.InUse())
@@ -256,7 +273,7 @@ func FuzzModel(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{5, 1, 0, 255, 31, 6, 0, 0, 255, 255}, 20))
 	f.Fuzz(func(t *testing.T, ops []byte) {
 		m := newModel(t, 1<<32-PageSize, 50_000, 5*PageSize)
-		for len(ops) >= 5 && len(m.placed) < 1<<16 {
+		for len(ops) >= 5 && len(m.placed) < 1<<20 {
 			a, n := binary.LittleEndian.Uint16(ops[1:]), binary.LittleEndian.Uint16(ops[3:])
 			m.step(int(ops[0]), int(a), int(n)%(3*PageSize))
 			ops = ops[5:]
