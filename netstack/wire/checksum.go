@@ -16,36 +16,75 @@ const (
 // Sum returns the ones' complement sum of b added to sum, not inverted. Only
 // the last piece of a message may have odd length.
 //
-// RFC 1071 2(B): the sum may be taken in words of either byte order, and
-// swapped at the end; 2(A) lets it be taken over words of any width.
+// RFC 1071 2: the sum may be taken in parallel, over words of any width (here
+// 64 bits) and in either byte order, to be swapped at the end.
 func Sum(b []byte, sum uint16) uint16 {
 	acc := uint64(bits.ReverseBytes16(sum))
-	var c uint64
-	for len(b) >= 64 {
-		p := (*[64]byte)(b)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:8]), 0)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:16]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[16:24]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[24:32]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[32:40]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[40:48]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[48:56]), c)
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[56:64]), c)
-		acc += c
-		b = b[64:]
+	if len(b) >= 128 {
+		// Two chains of carries, short enough for the processor to run them
+		// side by side: twice as fast as one.
+		var other, c, d uint64
+		for len(b) >= 128 {
+			p := (*[128]byte)(b)
+			acc, c = add32(acc, 0, (*[32]byte)(p[0:32]))
+			acc, c = add32(acc, c, (*[32]byte)(p[32:64]))
+			acc += c
+			other, d = add32(other, 0, (*[32]byte)(p[64:96]))
+			other, d = add32(other, d, (*[32]byte)(p[96:128]))
+			other += d
+			b = b[128:]
+		}
+		acc = addCarry(acc, other)
 	}
-	for len(b) >= 8 {
-		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b), 0)
+	return bits.ReverseBytes16(fold(sumTail(b, acc)))
+}
+
+// sumTail adds the last bytes, fewer than 128, to acc.
+func sumTail(b []byte, acc uint64) uint64 {
+	var c uint64
+	for len(b) >= 32 {
+		acc, c = add32(acc, 0, (*[32]byte)(b))
 		acc += c
+		b = b[32:]
+	}
+	if len(b) >= 16 {
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[0:8]), 0)
+		acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(b[8:16]), c)
+		acc += c
+		b = b[16:]
+	}
+	if len(b) >= 8 {
+		acc = addCarry(acc, binary.LittleEndian.Uint64(b))
 		b = b[8:]
 	}
-	var last uint64
-	for i, x := range b {
-		last |= uint64(x) << (8 * i)
+	if len(b) >= 4 {
+		acc = addCarry(acc, uint64(binary.LittleEndian.Uint32(b)))
+		b = b[4:]
 	}
-	acc, c = bits.Add64(acc, last, 0)
-	acc += c
-	return bits.ReverseBytes16(fold(acc))
+	var last uint64
+	switch len(b) {
+	case 3:
+		last = uint64(binary.LittleEndian.Uint16(b)) | uint64(b[2])<<16
+	case 2:
+		last = uint64(binary.LittleEndian.Uint16(b))
+	case 1:
+		last = uint64(b[0])
+	}
+	return addCarry(acc, last)
+}
+
+// add32 adds four words and the carry c to acc.
+func add32(acc, c uint64, p *[32]byte) (sum, carry uint64) {
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[0:8]), c)
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[8:16]), c)
+	acc, c = bits.Add64(acc, binary.LittleEndian.Uint64(p[16:24]), c)
+	return bits.Add64(acc, binary.LittleEndian.Uint64(p[24:32]), c)
+}
+
+// addCarry adds one word, with end-around carry.
+func addCarry(acc, x uint64) uint64 {
+	acc, c := bits.Add64(acc, x, 0)
+	return acc + c
 }
 
 // fold adds the four 16-bit words of acc with end-around carry.

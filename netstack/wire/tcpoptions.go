@@ -9,9 +9,9 @@ type SACKBlock struct{ Start, End uint32 }
 // MaxSACKBlocks fit in a header without other options.
 const MaxSACKBlocks = 4
 
-// TCPOptions are the options of a TCP header. Elements of SACK from NumSACK
-// on, and of FastOpenCookie from FastOpenLen on, must be zero; ParseTCP leaves
-// them so.
+// TCPOptions are the options of a TCP header. ParseTCP leaves everything zero
+// that was not there, in SACK from NumSACK on and in FastOpenCookie from
+// FastOpenLen on too, so that they can be compared with ==.
 //
 // What does not fit in the 40 bytes there are is left out by Put, in this
 // order: the user timeout, SACK blocks from the last one on, the fast open
@@ -55,7 +55,7 @@ const (
 
 // parse reads the options in b, the rest of a header with the given flags.
 func (o *TCPOptions) parse(b []byte, flags TCPFlags) error {
-	o.reset()
+	*o = TCPOptions{} // cheaper than finding out what is in use
 	// RFC 7323 appendix A recommends this layout, and nearly every segment
 	// of a connection has it.
 	if len(b) == tcpTimestampsLen && binary.BigEndian.Uint32(b) == tcpTimestampsAt {
@@ -146,9 +146,6 @@ func (o *TCPOptions) parseSACK(d []byte) {
 		o.NumSACK++
 	}
 }
-
-// reset zeroes o, which is as ParseTCP left it.
-func (o *TCPOptions) reset() { *o = TCPOptions{} }
 
 // onlyTimestamps reports whether the timestamps are all that is set.
 func (o *TCPOptions) onlyTimestamps() bool {
