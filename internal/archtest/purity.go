@@ -13,7 +13,7 @@ import (
 var pureStd = []string{
 	"bytes", "cmp", "container/heap", "crypto/aes", "crypto/cipher", "crypto/hmac", "crypto/md5", "crypto/sha1",
 	"crypto/sha256", "crypto/subtle", "encoding/binary", "errors", "fmt", "hash", "hash/crc32", "io", "iter", "maps",
-	"math", "math/bits", "math/rand", "math/rand/v2", "net/netip", "slices", "sort", "strconv", "strings",
+	"math", "math/bits", "math/rand", "math/rand/v2", "net/netip", "runtime", "slices", "sort", "strconv", "strings",
 	"sync", "sync/atomic", "time", "unicode/utf8",
 }
 
@@ -21,6 +21,8 @@ var pureStd = []string{
 var partlyPure = map[string][]string{
 	"time": {"Duration", "Nanosecond", "Microsecond", "Millisecond", "Second", "Minute", "Hour"},
 	"sync": {"Pool"},
+	// A stream's producer yields while the loop trims it.
+	"runtime": {"Gosched"},
 	"math/rand": {
 		"New", "NewSource", "NewZipf", "Rand", "Source", "Source64", "Zipf",
 	},
@@ -39,6 +41,7 @@ var bannedNames = map[string][]string{
 // An entry is a package's folder or a single file. The list is the complete
 // one of DESIGN.md, section Sharing.
 var sharedImports = map[string][]string{
+	"runtime":     {"netstack/stream"},
 	"sync":        {"netstack/stream", "netstack/packet"},
 	"sync/atomic": {"netstack/stream", "netstack/packet"},
 }

@@ -47,6 +47,10 @@ var samples = []sample{
 	{"atomic where shared", "netstack/packet/x.go", `import "sync/atomic"; var _ atomic.Uint64`, "", ""},
 	{"atomic elsewhere", "netstack/route/x.go", `import "sync/atomic"; var _ atomic.Uint64`, "pure-sharing", "sync/atomic"},
 
+	{"yield where shared", "netstack/stream/x.go", `import "runtime"; func f() { runtime.Gosched() }`, "", ""},
+	{"yield elsewhere", inTCP, `import "runtime"; func f() { runtime.Gosched() }`, "pure-sharing", "runtime"},
+	{"collect", "netstack/stream/x.go", `import "runtime"; func f() { runtime.GC() }`, "pure-name", "runtime.GC"},
+
 	{"Now", inTCP, `import "time"; var _ = time.Now()`, "pure-name", "time.Now"},
 	{"Now as a value", inTCP, `import "time"; var _ = time.Now`, "pure-name", "time.Now"},
 	{"Now renamed", inTCP, `import t "time"; var _ = t.Now()`, "pure-name", "time.Now"},
