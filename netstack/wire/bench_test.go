@@ -10,7 +10,7 @@ import (
 )
 
 func BenchmarkSum(b *testing.B) {
-	for _, n := range []int{20, 64, 536, 1500, 9000, 65535} {
+	for _, n := range []int{20, 40, 60, 64, 127, 536, 1448, 1500, 9000, 65535} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			p := make([]byte, n)
 			b.SetBytes(int64(n))

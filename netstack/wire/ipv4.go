@@ -26,6 +26,14 @@ const (
 
 // String returns the protocol's name, or "proto" and the number.
 func (p Protocol) String() string {
+	if name := p.name(); name != "" {
+		return name
+	}
+	return "proto " + strconv.Itoa(int(p))
+}
+
+// name returns the protocol's name, or "".
+func (p Protocol) name() string {
 	switch p {
 	case ProtoHopByHop:
 		return "HopByHop"
@@ -48,7 +56,7 @@ func (p Protocol) String() string {
 	case ProtoDestOpts:
 		return "DestOpts"
 	}
-	return "proto " + strconv.Itoa(int(p))
+	return ""
 }
 
 const (

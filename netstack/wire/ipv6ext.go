@@ -93,6 +93,7 @@ type ipv6Walker struct {
 	IPv6Chain
 	b         []byte
 	multicast bool
+	inner     bool // inside a fragment's data: a fragment header ends the walk
 }
 
 func (w *ipv6Walker) walk() error {
@@ -241,6 +242,8 @@ func (w *ipv6Walker) fragment() (whole bool, err error) {
 	}
 	n := len(w.b) - ipv6FragmentLen
 	switch {
+	case w.inner:
+		return false, nil
 	case f.FragOff == 0 && !f.MoreFrags:
 		// RFC 6946 4: an atomic fragment is processed at once, whatever other
 		// fragments have the same ID.
@@ -254,8 +257,32 @@ func (w *ipv6Walker) fragment() (whole bool, err error) {
 		return false, w.problem(DropBadLength, ICMPv6ErroneousHeader, int(w.HeaderAt)+2)
 	case n == 0:
 		return false, DropBadLength
+	case f.FragOff == 0 && !chainEnds(f.NextHeader, w.b[ipv6FragmentLen:]):
+		// RFC 8200 4.5: a first fragment without "all headers through an
+		// Upper-Layer header" is discarded, pointer zero. Filters on the way
+		// could not see what it carries.
+		return false, w.problem(DropTruncated, ICMPv6IncompleteFirstFrag, 0)
 	}
 	w.Fragment = f
 	w.b = w.b[ipv6FragmentLen:]
 	return false, nil
+}
+
+// chainEnds reports whether a first fragment's data b, which starts with
+// header p, has all headers of its packet. What else may be wrong with them
+// comes out when the whole packet is walked.
+func chainEnds(p Protocol, b []byte) bool {
+	w := ipv6Walker{IPv6Chain: IPv6Chain{Protocol: p, HeaderAt: IPv6Len + ipv6FragmentLen}, b: b, inner: true}
+	if err := w.walk(); err != nil {
+		return err != DropTruncated
+	}
+	switch w.Protocol {
+	case ProtoTCP:
+		return len(w.b) >= TCPLen
+	case ProtoUDP:
+		return len(w.b) >= UDPLen
+	case ProtoICMPv6:
+		return len(w.b) >= ICMPLen
+	}
+	return true
 }

@@ -13,9 +13,9 @@ const MaxSACKBlocks = 4
 // that was not there, in SACK from NumSACK on and in FastOpenCookie from
 // FastOpenLen on too, so that they can be compared with ==.
 //
-// What does not fit in the 40 bytes there are is left out by Put, in this
-// order: the user timeout, SACK blocks from the last one on, the fast open
-// option. Everything else always fits.
+// What does not fit in the 40 bytes there are is left out by Put: the user
+// timeout first, then SACK blocks from the last one on. Everything else always
+// fits.
 type TCPOptions struct {
 	MSS            uint16 // bytes, RFC 9293 3.7.1; zero: absent
 	WindowScale    uint8  // shift count 0..14, RFC 7323 2
@@ -178,10 +178,8 @@ func (o *TCPOptions) layout(flags TCPFlags) (l tcpLayout) {
 		n += 4
 	}
 	if o.HasFastOpen && flags&SYN != 0 && fastOpenLenValid(int(o.FastOpenLen)) {
-		if m := (2 + int(o.FastOpenLen) + 3) &^ 3; n+m <= tcpMaxOptions {
-			l.fastOpen = true
-			n += m
-		}
+		l.fastOpen = true
+		n += (2 + int(o.FastOpenLen) + 3) &^ 3
 	}
 	if room := (tcpMaxOptions - n - 4) / 8; o.NumSACK > 0 && room > 0 {
 		// RFC 2018 4: the first block is the most recent news, so it is the
