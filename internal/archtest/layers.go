@@ -20,6 +20,7 @@ type layer struct {
 // first that fits.
 var layers = []layer{
 	{"phy", []string{"netstack/wire"}},
+	{"phy/phytest", []string{"phy"}},
 
 	{"netstack/clock", nil},
 	{"netstack/errno", nil},
@@ -43,6 +44,7 @@ var layers = []layer{
 	{"adapters/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/..."}},
 
 	{"internal/archtest", nil},
+	{"internal/netns", nil},
 	{"internal/rfcmap", nil},
 	{"internal/cli", []string{"netstack/...", "phy"}},
 	{"examples/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli"}},
