@@ -1,4 +1,14 @@
-// Package packet is the bounded datagram ring between the poll loop and a user goroutine.
+// Package packet is the bounded datagram ring between the poll loop and a user
+// goroutine, and the pooled buffers that hold single packets.
+//
+// A [Ring] keeps datagrams whole: each has its bytes, which may be none, and
+// its [Meta]. One goroutine at a time pushes and one takes; neither waits for
+// the other.
+//
+//	var r packet.Ring
+//	r.Init(pool, packet.Limits{})
+//	r.Push(packet.Meta{Remote: from}, payload) // producer
+//	n, size, m, ok := r.Read(buf)              // consumer
 package packet
 
 import (
@@ -7,18 +17,38 @@ import (
 	"smolnet/netstack/errno"
 )
 
-// Limits bound a ring; zero means default.
+// The bounds of a ring.
+const (
+	DefaultPackets = 256       // Limits.Packets of zero
+	DefaultBytes   = 256 << 10 // Limits.Bytes of zero
+	MaxPackets     = 1 << 14   // more are not allowed: the ring costs 8 bytes each
+	MaxDatagram    = 64 << 10  // bytes of one datagram
+)
+
+// Limits bound a ring. Zero means default, and so does a negative value.
 type Limits struct {
-	Packets int
-	Bytes   int
+	Packets int // datagrams, at most [MaxPackets]
+	Bytes   int // their bytes, without metadata; an empty ring takes one datagram of any size
+}
+
+// orDefault returns l with defaults and bounds applied.
+func (l Limits) orDefault() Limits {
+	if l.Packets <= 0 {
+		l.Packets = DefaultPackets
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = DefaultBytes
+	}
+	l.Packets = min(l.Packets, MaxPackets)
+	return l
 }
 
 // Meta is what is known of a datagram besides its bytes.
 type Meta struct {
-	Remote    netip.AddrPort
-	Local     netip.Addr
-	HopLimit  uint8 // zero: default when sending
-	TOS       uint8
-	Err       errno.Errno // an error queued in place of a datagram
-	Interface uint32
+	Remote    netip.AddrPort // received: the sender; to send: the destination
+	Local     netip.Addr     // received: the destination; to send: the source, invalid if it is to be selected
+	HopLimit  uint8          // TTL or hop limit; zero: default when sending
+	TOS       uint8          // DSCP and ECN
+	Err       errno.Errno    // an error queued in place of a datagram
+	Interface uint32         // index of the interface; zero: not known, or any
 }

@@ -1,0 +1,70 @@
+package packet
+
+import (
+	"sync"
+
+	"smolnet/netstack/stream"
+)
+
+// classes are the sizes of buffers in bytes: a query, a frame, a jumbo frame, a
+// reassembled or segmented datagram.
+var classes = [...]int{512, 2 << 10, 9 << 10, MaxDatagram}
+
+// bufferOverhead is what a Buffer costs the budget besides its class, bytes.
+const bufferOverhead = 128
+
+// A Buffer holds one packet.
+type Buffer struct {
+	meta  Meta
+	bytes []byte // the packet; its capacity is the class
+	class uint8
+}
+
+// Bytes returns the packet's bytes, which may be written.
+func (b *Buffer) Bytes() []byte { return b.bytes }
+
+// Size returns the bytes of memory that the buffer counts for, whatever part
+// of it is in use.
+func (b *Buffer) Size() int { return classes[b.class] + bufferOverhead }
+
+// A Pool hands out buffers and counts them against a memory budget. It is safe
+// for concurrent use.
+type Pool struct {
+	budget *stream.Pool
+	free   [len(classes)]sync.Pool // of *Buffer
+}
+
+// NewPool returns a pool whose buffers count against budget.
+func NewPool(budget *stream.Pool) *Pool { return &Pool{budget: budget} }
+
+// Get returns a buffer for n bytes with arbitrary content. It is nil if n is
+// negative or above [MaxDatagram], or the budget is used up.
+func (p *Pool) Get(n int) *Buffer {
+	if n < 0 || n > MaxDatagram {
+		return nil
+	}
+	class := 0
+	for classes[class] < n {
+		class++
+	}
+	if !p.budget.Reserve(int64(classes[class] + bufferOverhead)) {
+		return nil
+	}
+	b, ok := p.free[class].Get().(*Buffer)
+	if !ok {
+		b = &Buffer{bytes: make([]byte, classes[class]), class: uint8(class)}
+	}
+	b.bytes = b.bytes[:n]
+	return b
+}
+
+// Put takes back a buffer that came from Get; nil is ignored. Nobody may use it
+// any more.
+func (p *Pool) Put(b *Buffer) {
+	if b == nil {
+		return
+	}
+	p.budget.Unreserve(int64(b.Size()))
+	b.meta = Meta{}
+	p.free[b.class].Put(b)
+}
