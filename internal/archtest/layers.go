@@ -20,7 +20,7 @@ type layer struct {
 // first that fits.
 var layers = []layer{
 	{"phy", []string{"netstack/wire"}},
-	{"phy/phytest", []string{"phy"}},
+	{"phy/phytest", []string{"netstack/wire", "phy"}},
 
 	{"netstack/clock", nil},
 	{"netstack/errno", nil},
@@ -30,7 +30,7 @@ var layers = []layer{
 	{"netstack/timer", []string{"netstack/clock"}},
 	{"netstack/route", []string{"netstack/clock"}},
 	{"netstack/packet", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
-	{"netstack/neighbor", []string{"netstack/clock", "netstack/timer", "netstack/wire"}},
+	{"netstack/neighbor", []string{"netstack/clock", "netstack/packet", "netstack/timer", "netstack/wire"}},
 	{"netstack/tcp", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
 	{"netstack/core", []string{
 		"netstack/clock", "netstack/errno", "netstack/neighbor", "netstack/packet", "netstack/ports", "netstack/route",
