@@ -5,6 +5,23 @@
 // from the first call to the last. Only Wake and Close may be called from
 // others. No method but Wait blocks, none allocates per frame, and a device
 // without room says so ([ErrWouldBlock]): it never drops what it was given.
+//
+// A driver's turn looks like this:
+//
+//	for {
+//		f, err := dev.Receive() // until ErrWouldBlock: take what has arrived
+//		...
+//		b, err := dev.TxBuffer() // until ErrWouldBlock or nothing to say
+//		...
+//		err = dev.Commit(n, phy.Offload{})
+//	}
+//	dev.Flush()
+//	dev.Wait(untilNextTimer)
+//
+// [Pipe] and [Loopback] are devices in memory, [OpenTUN], [OpenTAP] and
+// [FromFD] those of the operating system. [NewPcap], [NewTracer] and
+// [NewFault] wrap a device, to look at its frames or to spoil them, and are
+// devices themselves.
 package phy
 
 import (
@@ -18,6 +35,14 @@ var ErrWouldBlock = errors.New("phy: operation would block")
 
 // ErrClosed is returned by every method of a closed device.
 var ErrClosed = errors.New("phy: device closed")
+
+// ErrFrameLength is returned by Commit for a length that the buffer, the
+// medium's header or the MTU does not allow. Nothing was sent.
+var ErrFrameLength = errors.New("phy: frame length not allowed")
+
+// ErrOffload is returned by Commit for an [Offload] that the device did not
+// offer or that does not fit the frame. Nothing was sent.
+var ErrOffload = errors.New("phy: offload not supported")
 
 // A Medium is the kind of link that a device is attached to, and so the
 // framing of its frames.
@@ -63,8 +88,8 @@ type Capabilities struct {
 	MTU int
 
 	// MaxSuperFrame is the largest TCP or UDP super-frame (IP packet, bytes)
-	// that Commit takes with an Offload that asks for segmentation. Zero: the
-	// device cannot segment.
+	// that Commit takes with an Offload that asks for segmentation, 65535 at
+	// most. Zero: the device cannot segment. It comes with TxChecksum.
 	MaxSuperFrame int
 
 	// TxChecksum says that transport checksums may be left to the device:
@@ -106,7 +131,10 @@ type Offload struct {
 	NeedsChecksum bool
 	// ChecksumValid is set on received frames whose transport checksum was
 	// verified below.
-	ChecksumValid  bool
+	ChecksumValid bool
+	// GSOType, if not GSONone, makes the frame a super-frame, to be cut into
+	// segments of SegmentSize payload bytes. It takes NeedsChecksum with it,
+	// as every segment needs a checksum of its own (virtio 1.2, 5.1.6.2).
 	GSOType        GSOType
 	HeaderLen      uint16 // link to transport header, bytes; with GSOType
 	SegmentSize    uint16 // payload bytes per segment; with GSOType
@@ -136,9 +164,10 @@ type Device interface {
 	TxBuffer() ([]byte, error)
 
 	// Commit sends the first n bytes of the buffer that TxBuffer returned.
-	// It does not fail for want of room. An n that TxBuffer did not cover, or
-	// an Offload that Capabilities did not offer, is an error and nothing is
-	// sent.
+	// It does not fail for want of room. An n that TxBuffer did not cover or
+	// beyond link header and MTU in a frame that is no super-frame
+	// (ErrFrameLength), or an Offload that Capabilities did not offer
+	// (ErrOffload), is an error and nothing is sent; the buffer stays lent.
 	Commit(n int, off Offload) error
 
 	// Flush pushes out what Commit has queued. A device that cannot take it
@@ -148,8 +177,9 @@ type Device interface {
 	// Wait sleeps until a frame has arrived, room has come back to a device
 	// whose TxBuffer said ErrWouldBlock, Wake was called, or d has passed. A
 	// negative d is no limit; zero does not sleep. Wait may return early for
-	// no reason. A Wake that came between two Waits ends the next one. The
-	// error is ErrClosed or what ended the device.
+	// no reason. A Wake that came between two Waits ends the next one. Wait
+	// does the work of Flush first. The error is ErrClosed or what ended the
+	// device.
 	Wait(d time.Duration) error
 
 	// Wake ends the present or the next Wait. It may be called from any

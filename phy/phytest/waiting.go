@@ -1,0 +1,165 @@
+package phytest
+
+import (
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/phy"
+)
+
+// wakeRounds is how often a Wake is tried against a Wait.
+const wakeRounds = 3000
+
+func testWaitDurations(l *link) {
+	for _, d := range []phy.Device{l.a, l.b} {
+		start := time.Now()
+		for range 1000 {
+			require.NoError(l.t, d.Wait(0))
+		}
+		require.Less(l.t, time.Since(start), time.Second, "Wait(0) sleeps")
+
+		for _, pause := range []time.Duration{time.Nanosecond, time.Microsecond, 5 * time.Millisecond, 40 * time.Millisecond} {
+			waits := 0
+			for start := time.Now(); time.Since(start) < pause; waits++ {
+				require.NoError(l.t, d.Wait(pause-time.Since(start)))
+			}
+			require.LessOrEqual(l.t, waits, 100, "Wait does not sleep")
+		}
+		for _, long := range []time.Duration{-1, math.MinInt64, time.Hour, math.MaxInt64} {
+			d.Wake()
+			require.NoError(l.t, d.Wait(long))
+		}
+	}
+}
+
+// testWaitForFrame has frames arrive before and during a Wait.
+func testWaitForFrame(l *link) {
+	x, y := l.ends()
+	for range 3 {
+		require.NoError(l.t, x.send(x.tx+1))
+		for range 3 { // as often as one likes while it is there
+			require.NoError(l.t, y.dev.Wait(-1))
+		}
+		f, err := y.next()
+		require.NoError(l.t, err)
+		require.NoError(l.t, check(&y.caps, f.Data, y.rx, y.scratch), "must survive Wait")
+		require.NoError(l.t, y.took())
+	}
+	if l.loop() {
+		return
+	}
+	sent := make(chan error, 1)
+	for range 200 {
+		seq := x.tx + 1
+		go func() {
+			for range mix(seq) % 100 { // now before, now during the Wait
+				runtime.Gosched()
+			}
+			sent <- x.send(seq)
+		}()
+		f, err := y.next()
+		require.NoError(l.t, err)
+		require.NoError(l.t, check(&y.caps, f.Data, y.rx, y.scratch))
+		require.NoError(l.t, <-sent)
+		require.NoError(l.t, y.took())
+	}
+}
+
+func testWakeBefore(l *link) {
+	for _, d := range []phy.Device{l.a, l.b} {
+		for range 100 {
+			for range 5 { // however many
+				d.Wake()
+			}
+			require.NoError(l.t, d.Wait(-1))
+		}
+	}
+	l.one(l.ends())
+}
+
+// testWakeDuring is a game of ping-pong: each Wake is sent at some moment
+// before, during or after the other side's decision to sleep.
+func testWakeDuring(l *link) {
+	for _, d := range []phy.Device{l.a, l.b} {
+		var ball, answer atomic.Uint32
+		returned := make(chan struct{}, 1)
+		var waited error
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for answer.Load() < wakeRounds {
+				if n := ball.Load(); n != answer.Load() {
+					answer.Store(n)
+					returned <- struct{}{}
+					continue
+				}
+				if waited = d.Wait(-1); waited != nil {
+					close(returned)
+					return
+				}
+			}
+		})
+		for i := range uint32(wakeRounds) {
+			for range mix(i) % 512 {
+				answer.Load() // pass a little time
+			}
+			ball.Store(i + 1)
+			d.Wake()
+			<-returned
+		}
+		wg.Wait()
+		require.NoError(l.t, waited)
+	}
+}
+
+func testCloseDuringWait(l *link) {
+	waiting := make(chan error)
+	go func() {
+		for {
+			if err := l.a.Wait(-1); err != nil {
+				waiting <- err
+				return
+			}
+			waiting <- nil
+		}
+	}()
+	l.a.Wake()
+	require.NoError(l.t, <-waiting)
+	l.settle() // in Wait again
+	require.NoError(l.t, l.a.Close())
+	for err := range waiting {
+		if err != nil {
+			require.ErrorIs(l.t, err, phy.ErrClosed)
+			break
+		}
+	}
+}
+
+func testAfterClose(l *link) {
+	b, err := l.a.TxBuffer()
+	require.NoError(l.t, err)
+	n := fill(&l.caps, b, 0)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { l.a.Close() })
+	}
+	wg.Wait()
+	require.NoError(l.t, l.a.Close(), "once more")
+	for range 2 {
+		_, err = l.a.Receive()
+		require.ErrorIs(l.t, err, phy.ErrClosed)
+		_, err = l.a.TxBuffer()
+		require.ErrorIs(l.t, err, phy.ErrClosed)
+		require.ErrorIs(l.t, l.a.Commit(n, phy.Offload{}), phy.ErrClosed)
+		require.ErrorIs(l.t, l.a.Flush(), phy.ErrClosed)
+		require.ErrorIs(l.t, l.a.Wait(0), phy.ErrClosed)
+		require.ErrorIs(l.t, l.a.Wait(time.Hour), phy.ErrClosed)
+		require.ErrorIs(l.t, l.a.Wait(-1), phy.ErrClosed)
+		l.a.Wake()
+	}
+	require.Equal(l.t, l.caps, l.a.Capabilities())
+}

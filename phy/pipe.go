@@ -1,0 +1,324 @@
+package phy
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of memory devices.
+const (
+	// DefaultPipeQueue is the Queue of a [PipeConfig] that names none.
+	DefaultPipeQueue = 256
+	// MaxPipeQueue is the largest Queue of a [PipeConfig].
+	MaxPipeQueue = 1 << 16
+
+	// pipeSignalEvery is how many frames an end commits before it gets a
+	// sleeping peer up, unless Flush comes first.
+	pipeSignalEvery = 32
+)
+
+// A PipeConfig says what a [Pipe] is like. The zero value is an Ethernet cable
+// with an MTU of 1500 bytes.
+type PipeConfig struct {
+	Medium Medium
+	// MTU is the largest IP packet, bytes, from [MinMTU] to [MaxMTU]. Zero
+	// means 1500.
+	MTU int
+	// Queue is how many frames fit in each direction, including the one that
+	// is being written and the one being read. Zero means [DefaultPipeQueue],
+	// [MaxPipeQueue] is the most. Buffers are made as they are needed, so the
+	// memory used is that of the longest backlog there was.
+	Queue int
+	// MaxSuperFrame is the largest super-frame, bytes, up to 65535; zero means
+	// none. A super-frame travels whole: nobody needs to cut it.
+	// It needs TxChecksum.
+	MaxSuperFrame int
+	// TxChecksum lets senders leave transport checksums out; the receiver is
+	// told by the frame's Offload.
+	TxChecksum bool
+	// RxChecksum tells the receivers that the link does not corrupt frames.
+	RxChecksum bool
+}
+
+// Pipe returns the two ends of a link in memory: frames sent on one arrive at
+// the other, complete and in order. A full link holds its sender back.
+//
+// When one end is closed, the other receives what was still under way, and
+// after that gets ErrClosed from every method; what it sends meanwhile goes
+// nowhere.
+//
+// The error says which value of cfg is out of its range.
+func Pipe(cfg PipeConfig) (a, b Device, err error) {
+	mtu, err := checkMTU(cfg.MTU)
+	if err != nil {
+		return nil, nil, err
+	}
+	queue := cfg.Queue
+	if queue == 0 {
+		queue = DefaultPipeQueue
+	}
+	switch {
+	case cfg.Medium != MediumEthernet && cfg.Medium != MediumIP:
+		return nil, nil, fmt.Errorf("phy: pipe of unknown medium %d", cfg.Medium)
+	case queue < 1 || queue > MaxPipeQueue:
+		return nil, nil, fmt.Errorf("phy: pipe queue %d is not between 1 and %d", queue, MaxPipeQueue)
+	case cfg.MaxSuperFrame < 0 || cfg.MaxSuperFrame > MaxMTU:
+		return nil, nil, fmt.Errorf("phy: super-frame limit %d is not between 0 and %d", cfg.MaxSuperFrame, MaxMTU)
+	case cfg.MaxSuperFrame > 0 && !cfg.TxChecksum:
+		return nil, nil, fmt.Errorf("phy: super-frames need TxChecksum")
+	}
+	caps := Capabilities{
+		Medium:        cfg.Medium,
+		MTU:           mtu,
+		MaxSuperFrame: cfg.MaxSuperFrame,
+		TxChecksum:    cfg.TxChecksum,
+		RxChecksum:    cfg.RxChecksum,
+	}
+	there, back := newLine(queue), newLine(queue)
+	x := &pipeEnd{caps: caps, tx: there, rx: back, sleeper: newSleeper()}
+	y := &pipeEnd{caps: caps, tx: back, rx: there, sleeper: newSleeper(), peer: x}
+	x.peer = y
+	return x, y, nil
+}
+
+// Loopback returns a device on which everything that is sent comes back: up to
+// [DefaultPipeQueue] IP packets of at most mtu bytes, zero meaning 65535. An
+// mtu out of the range of [Capabilities] is moved to its nearest end.
+// Checksums may be left out, as nothing can happen to a packet.
+func Loopback(mtu int) Device {
+	if mtu == 0 {
+		mtu = MaxMTU
+	}
+	l := newLine(DefaultPipeQueue)
+	e := &pipeEnd{
+		caps: Capabilities{
+			Medium:     MediumIP,
+			MTU:        min(max(mtu, MinMTU), MaxMTU),
+			TxChecksum: true,
+			RxChecksum: true,
+			Loopback:   true,
+		},
+		tx:      l,
+		rx:      l,
+		sleeper: newSleeper(),
+	}
+	e.peer = e
+	return e
+}
+
+// A line is one direction of a pipe. Buffers go round: the sender fills one,
+// the queue takes it to the receiver, and free brings it back.
+type line struct {
+	queue ring[parcel]
+	free  ring[uint32]
+	bufs  [][]byte // made by the sender before their number first travels
+
+	starved atomic.Bool // the sender sleeps until buffers come back
+
+	// The sender's own.
+	stock []uint32 // free buffers, the one last used on top: it is in the cache
+	made  int      // of bufs
+}
+
+// A parcel is a frame under way: the first n bytes of buffer number buf.
+type parcel struct {
+	buf, n uint32
+	off    Offload
+}
+
+func newLine(queue int) *line {
+	return &line{
+		queue: newRing[parcel](queue),
+		free:  newRing[uint32](queue),
+		bufs:  make([][]byte, queue),
+		stock: make([]uint32, 0, queue),
+	}
+}
+
+// hasRoom says whether take would find a buffer.
+func (l *line) hasRoom() bool {
+	return len(l.stock) > 0 || l.made < len(l.bufs) || !l.free.empty()
+}
+
+// take finds a free buffer of the given size for the sender.
+func (l *line) take(size int) (i uint32, ok bool) {
+	for {
+		i, back := l.free.pop()
+		if !back {
+			break
+		}
+		l.stock = append(l.stock, i)
+	}
+	if n := len(l.stock); n > 0 {
+		i, l.stock = l.stock[n-1], l.stock[:n-1]
+		return i, true
+	}
+	if l.made == len(l.bufs) {
+		return 0, false
+	}
+	l.bufs[l.made] = make([]byte, size)
+	l.made++
+	return uint32(l.made - 1), true
+}
+
+// A pipeEnd is one end of a pipe, or the whole of a loopback, whose peer it is
+// itself.
+type pipeEnd struct {
+	caps Capabilities
+	tx   *line
+	rx   *line
+	peer *pipeEnd
+	sleeper
+	closed atomic.Bool
+
+	// The owner's own.
+	room     []byte // lent by TxBuffer, nil if none
+	roomBuf  uint32 // its number
+	held     uint32 // number of the buffer lent by Receive
+	holding  bool   // there is one
+	full     bool   // TxBuffer said so
+	gone     bool   // the peer is, and everything it sent was received
+	unsignal int    // frames committed since the peer was last notified
+}
+
+func (e *pipeEnd) Capabilities() Capabilities { return e.caps }
+
+func (e *pipeEnd) Receive() (Frame, error) {
+	if e.closed.Load() {
+		return Frame{}, ErrClosed
+	}
+	e.release()
+	last := e.peer.closed.Load() // looked at first: nothing follows it
+	p, ok := e.rx.queue.pop()
+	if !ok {
+		if last {
+			e.gone = true
+			return Frame{}, ErrClosed
+		}
+		return Frame{}, ErrWouldBlock
+	}
+	e.held, e.holding = p.buf, true
+	return Frame{Data: e.rx.bufs[p.buf][:p.n:p.n], Offload: p.off}, nil
+}
+
+// release gives the buffer that Receive lent back to the sender. One that
+// sleeps for room is got up when half the queue has gone, not for every frame.
+func (e *pipeEnd) release() {
+	if e.holding {
+		e.holding = false
+		e.rx.free.push(e.held)
+		if e.rx.queue.len() <= len(e.rx.bufs)/2 {
+			e.feed()
+		}
+	}
+}
+
+// feed tells a sender that sleeps for room that there is some.
+func (e *pipeEnd) feed() {
+	if e.rx.starved.Load() {
+		e.rx.starved.Store(false)
+		e.peer.notify()
+	}
+}
+
+func (e *pipeEnd) TxBuffer() ([]byte, error) {
+	if e.closed.Load() || e.gone {
+		return nil, ErrClosed
+	}
+	if e.room != nil {
+		return e.room, nil
+	}
+	i, ok := e.tx.take(e.caps.txRoom())
+	e.full = !ok
+	if !ok {
+		e.signal()
+		return nil, ErrWouldBlock
+	}
+	e.roomBuf, e.room = i, e.tx.bufs[i]
+	return e.room, nil
+}
+
+func (e *pipeEnd) Commit(n int, off Offload) error {
+	if e.closed.Load() || e.gone {
+		return ErrClosed
+	}
+	if err := e.caps.checkCommit(e.room, n, &off); err != nil {
+		return err
+	}
+	off.ChecksumValid = false // not the sender's to say
+	e.room = nil
+	e.tx.queue.push(parcel{buf: e.roomBuf, n: uint32(n), off: off})
+	if e.unsignal++; e.unsignal == pipeSignalEvery {
+		e.signal()
+	}
+	return nil
+}
+
+func (e *pipeEnd) Flush() error {
+	if e.closed.Load() || e.gone {
+		return ErrClosed
+	}
+	e.signal()
+	return nil
+}
+
+// signal gets the peer up if there is news for it.
+func (e *pipeEnd) signal() {
+	if e.unsignal > 0 {
+		e.unsignal = 0
+		e.peer.notify()
+	}
+}
+
+func (e *pipeEnd) Wait(d time.Duration) error {
+	e.release()
+	e.signal()
+	if d == 0 || e.woken.Load() || e.ready() {
+		e.rise()
+		return e.state()
+	}
+	e.feed() // however little room there is: nothing is taken from here on
+	e.announce()
+	if e.full {
+		// Asked only now: an answer to an older question, which may be on its
+		// way, finds the sleep announced and so is never in vain.
+		e.tx.starved.Store(true)
+	}
+	if e.ready() {
+		e.rise()
+	} else {
+		e.park(d)
+	}
+	return e.state()
+}
+
+// ready says whether there is something that Wait would wait for.
+func (e *pipeEnd) ready() bool {
+	if e.closed.Load() || e.peer.closed.Load() || !e.rx.queue.empty() {
+		return true
+	}
+	return e.full && e.tx.hasRoom()
+}
+
+// state returns what Wait has to say. It takes note of room that has come
+// back, so that this is said once.
+func (e *pipeEnd) state() error {
+	if e.full && e.tx.hasRoom() {
+		e.full = false
+	}
+	// The peer's flag first: nothing follows it.
+	if e.closed.Load() || (e.peer.closed.Load() && e.rx.queue.empty()) {
+		return ErrClosed
+	}
+	return nil
+}
+
+func (e *pipeEnd) Wake() { e.wake() }
+
+func (e *pipeEnd) Close() error {
+	e.closed.Store(true)
+	e.notify()
+	e.peer.notify()
+	return nil
+}

@@ -1,0 +1,59 @@
+package phy
+
+import (
+	"math/bits"
+	"sync/atomic"
+)
+
+// A ring is a queue with one producer and one consumer. It does not know full:
+// its users never have more items under way than it was made for.
+type ring[T any] struct {
+	slots []T
+	mask  uint32
+	_     [cacheLine]byte
+
+	made atomic.Uint32 // items pushed, ever
+	_    [cacheLine]byte
+
+	// The consumer's own.
+	taken uint32 // items popped, ever
+	seen  uint32 // made, as last looked at
+	_     [cacheLine]byte
+}
+
+// cacheLine keeps what one core writes off the lines that another reads. It is
+// a pair of the usual 64 bytes, as they are fetched in pairs.
+const cacheLine = 128
+
+func newRing[T any](n int) ring[T] {
+	size := uint32(1) << bits.Len32(uint32(n-1))
+	return ring[T]{slots: make([]T, size), mask: size - 1}
+}
+
+// push appends v: the producer's.
+func (r *ring[T]) push(v T) {
+	i := r.made.Load()
+	r.slots[i&r.mask] = v
+	r.made.Store(i + 1)
+}
+
+// empty says whether there is nothing to pop: the consumer's.
+func (r *ring[T]) empty() bool {
+	if r.taken == r.seen {
+		r.seen = r.made.Load()
+	}
+	return r.taken == r.seen
+}
+
+// pop takes the oldest item, if there is one: the consumer's.
+func (r *ring[T]) pop() (v T, ok bool) {
+	if r.empty() {
+		return v, false
+	}
+	v = r.slots[r.taken&r.mask]
+	r.taken++
+	return v, true
+}
+
+// len returns how many items there are at least: the consumer's.
+func (r *ring[T]) len() int { return int(r.made.Load() - r.taken) }
