@@ -1,6 +1,9 @@
 package wire
 
-import "net/netip"
+import (
+	"encoding/binary"
+	"net/netip"
+)
 
 // A HardwareAddr is a 48-bit link address. The zero HardwareAddr is no
 // address of anybody.
@@ -70,10 +73,11 @@ func LinkLocal(a HardwareAddr) netip.Addr {
 	})
 }
 
-// as4 is a.As4, with the zero Addr read as 0.0.0.0.
-func as4(a netip.Addr) [4]byte {
+// as4 returns the number that an IPv4 address is, zero for the zero Addr.
+func as4(a netip.Addr) uint32 {
 	if !a.IsValid() {
-		return [4]byte{}
+		return 0
 	}
-	return a.As4()
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
 }

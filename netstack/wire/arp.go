@@ -67,7 +67,7 @@ func (h *ARP) Put(b []byte) {
 	_ = b[ARPLen-1]
 	binary.BigEndian.PutUint64(b[0:8], arpEthernetIPv4<<16|uint64(h.Op))
 	*(*HardwareAddr)(b[8:14]) = h.SenderHW
-	*(*[4]byte)(b[14:18]) = as4(h.SenderIP)
+	binary.BigEndian.PutUint32(b[14:18], as4(h.SenderIP))
 	*(*HardwareAddr)(b[18:24]) = h.TargetHW
-	*(*[4]byte)(b[24:28]) = as4(h.TargetIP)
+	binary.BigEndian.PutUint32(b[24:28], as4(h.TargetIP))
 }

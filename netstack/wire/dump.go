@@ -42,11 +42,8 @@ func Dump(dst []byte, b []byte, ethernet bool) []byte {
 
 // dumpMalformed ends a line whose last words say where.
 func dumpMalformed(dst []byte, err error) []byte {
-	dst = append(dst, " malformed: "...)
-	if d, ok := err.(Drop); ok {
-		return append(dst, d.String()...)
-	}
-	return append(dst, err.Error()...)
+	d, _ := err.(Drop) // as all errors here
+	return append(append(dst, " malformed: "...), d.String()...)
 }
 
 func dumpField(dst []byte, name string, v uint64) []byte {

@@ -186,17 +186,25 @@ func (h *IPv4) Put(b []byte) {
 	if h.MoreFrags {
 		frag |= ipv4MoreFrags
 	}
-	b[0] = 4<<4 | hlen/4
-	b[1] = h.TOS
-	binary.BigEndian.PutUint16(b[2:4], h.TotalLen)
-	binary.BigEndian.PutUint16(b[4:6], h.ID)
-	binary.BigEndian.PutUint16(b[6:8], frag)
-	b[8] = h.TTL
-	b[9] = uint8(h.Protocol)
-	b[10], b[11] = 0, 0
-	*(*[4]byte)(b[12:16]) = as4(h.Src)
-	*(*[4]byte)(b[16:20]) = as4(h.Dst)
-	binary.BigEndian.PutUint16(b[10:12], ^sumHeader(b))
+	// The words are summed before they are written: reading them back in
+	// other sizes than they were stored in would stall.
+	w := [5]uint32{
+		(4<<4|uint32(hlen)/4)<<24 | uint32(h.TOS)<<16 | uint32(h.TotalLen),
+		uint32(h.ID)<<16 | uint32(frag),
+		uint32(h.TTL)<<24 | uint32(h.Protocol)<<16,
+		as4(h.Src),
+		as4(h.Dst),
+	}
+	sum := uint64(w[0]) + uint64(w[1]) + uint64(w[2]) + uint64(w[3]) + uint64(w[4])
+	if hlen > IPv4Len {
+		sum += uint64(sumHeader(b[IPv4Len:]))
+	}
+	w[2] |= uint32(^fold(sum))
+	binary.BigEndian.PutUint32(b[0:4], w[0])
+	binary.BigEndian.PutUint32(b[4:8], w[1])
+	binary.BigEndian.PutUint32(b[8:12], w[2])
+	binary.BigEndian.PutUint32(b[12:16], w[3])
+	binary.BigEndian.PutUint32(b[16:20], w[4])
 }
 
 // The IPv4 options that are one byte long, RFC 791 3.1.

@@ -211,3 +211,18 @@ func FuzzIPv4(f *testing.F) {
 		require.Equal(t, h, again)
 	})
 }
+
+func BenchmarkIPv4(b *testing.B) {
+	packet := unhex(b, ipv4Dump)
+	var h IPv4
+	b.Run("parse", func(b *testing.B) {
+		for b.Loop() {
+			h, _, sinkErr = ParseIPv4(packet)
+		}
+	})
+	b.Run("put", func(b *testing.B) {
+		for b.Loop() {
+			h.Put(packet)
+		}
+	})
+}

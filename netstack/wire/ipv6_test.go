@@ -84,3 +84,18 @@ func FuzzIPv6(f *testing.F) {
 		require.Equal(t, b[:IPv6Len+int(h.PayloadLen)], join(put[:], payload))
 	})
 }
+
+func BenchmarkIPv6(b *testing.B) {
+	packet := unhex(b, ipv6Dump)
+	var h IPv6
+	b.Run("parse", func(b *testing.B) {
+		for b.Loop() {
+			h, _, sinkErr = ParseIPv6(packet)
+		}
+	})
+	b.Run("put", func(b *testing.B) {
+		for b.Loop() {
+			h.Put(packet)
+		}
+	})
+}
