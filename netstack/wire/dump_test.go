@@ -254,6 +254,14 @@ func TestDump(t *testing.T) {
 		{"Ethernet truncated", true, `
 			02000000000202000000000188
 		`, "Ethernet malformed: truncated"},
+		{"TCP short quote", false, `
+			450000370000000040016f10c0a84501c0a84564030153e40000000045000039
+			000000000106ae09c0a84564c0a84501a8ca0050000000
+		`, "IPv4 192.168.69.1 > 192.168.69.100 ttl 64  ICMP unreachable: host  (IPv4 192.168.69.100 > 192.168.69.1 ttl 1  TCP malformed: truncated)"},
+		{"ICMPv6 truncated", false, `
+			6000000000043a4020010db800000000000000000000000120010db800000000
+			000000000000000280000000
+		`, "IPv6 2001:db8::1 > 2001:db8::2 hlim 64  ICMPv6 malformed: truncated"},
 		{"nothing", false, `
 		`, "IP malformed: truncated"},
 		{"no IP version", false, `

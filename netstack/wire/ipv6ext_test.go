@@ -65,6 +65,13 @@ func TestWalkIPv6(t *testing.T) {
 			}, "ab cd",
 		},
 		{
+			"first fragment of ICMPv6", ProtoFragment, "3a 00 00 01 00 00 00 01 80 00 00 00 00 01 00 02",
+			IPv6Chain{
+				Protocol: ProtoFragment, ProtocolAt: 6, HeaderAt: 40,
+				Fragment: IPv6Fragment{NextHeader: ProtoICMPv6, MoreFrags: true, ID: 1},
+			}, "80 00 00 00 00 01 00 02",
+		},
+		{
 			"first fragment that ends in options", ProtoFragment, "3c 00 00 01 00 00 00 01 11 00 01 04 00 00 00 00" + extUDP,
 			IPv6Chain{
 				Protocol: ProtoFragment, ProtocolAt: 6, HeaderAt: 40,

@@ -65,7 +65,7 @@ func ParseNeighbor(b []byte) (h Neighbor, err error) {
 			return h, DropBadOption
 		}
 		n := int(opts[1]) * neighborOptLen
-		// RFC 4861 4.3: "future versions of this protocol may define new
+		// RFC 4861 4.3: "Future versions of this protocol may define new
 		// option types. Receivers MUST silently ignore any options they do
 		// not recognize".
 		if opts[0] == link && n == neighborOptLen {

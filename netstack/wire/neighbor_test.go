@@ -21,6 +21,12 @@ const (
 		00 00 00 00 00 00 00 02
 		02 01 02 00 00 00 00 02  ; target link-layer address
 	`
+	probeDump = `
+		87 00 7c 23              ; neighbour solicitation, checksum
+		00 00 00 00              ; reserved
+		fe 80 00 00 00 00 00 00  ; target fe80::2
+		00 00 00 00 00 00 00 02
+	`
 )
 
 func TestNeighbor(t *testing.T) {
@@ -31,6 +37,9 @@ func TestNeighbor(t *testing.T) {
 	}{
 		{"solicitation", solicitDump, "fe80::1", "ff02::1:ff00:2", Neighbor{
 			Type: ICMPv6NeighborSolicit, Target: addr("fe80::2"), LinkAddr: hw1, HasLink: true,
+		}},
+		{"duplicate address detection", probeDump, "::", "ff02::1:ff00:2", Neighbor{
+			Type: ICMPv6NeighborSolicit, Target: addr("fe80::2"),
 		}},
 		{"advertisement", advertDump, "fe80::2", "fe80::1", Neighbor{
 			Type: ICMPv6NeighborAdvert, Solicited: true, Override: true, Target: addr("fe80::2"), LinkAddr: hw2, HasLink: true,
