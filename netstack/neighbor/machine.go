@@ -149,7 +149,7 @@ func (c *Cache[W]) setState(now clock.Time, e *entry[W], s State, deadline clock
 }
 
 func (c *Cache[W]) setReachable(now clock.Time, e *entry[W]) {
-	// RFC 4861 6.3.4: a uniformly distributed random value between 0.5 and 1.5
+	// RFC 4861 6.3.2: a uniformly distributed random value between 0.5 and 1.5
 	// times the base, computed anew at least every few hours.
 	if c.random.Due(now) || !c.random.IsSet() {
 		c.random = now.Add(rerandomise)

@@ -33,9 +33,8 @@ const (
 	ReachableTime       = 30 * time.Second // REACHABLE_TIME, before randomisation
 	RetransTimer        = time.Second      // RETRANS_TIMER, and so the rate limit per target
 
-	// RFC 1122 2.3.2.1: "Timeout -- Periodically time out cache entries [...]
-	// this timeout should be on the order of a minute." An entry lives so long
-	// after it was last known good, unless it is used.
+	// RFC 1122 2.3.2.1 has cache entries time out after "on the order of a
+	// minute". An entry that is not used lives so long after it became stale.
 	StaleTime = time.Minute
 
 	// FailedHold is how long an address that did not answer is not asked again.
@@ -56,7 +55,7 @@ const (
 
 	maxReachable = time.Hour             // RFC 4861 6.2.1: AdvReachableTime is no more
 	minRetrans   = 10 * time.Millisecond // whatever a router says
-	rerandomise  = 2 * time.Hour         // RFC 4861 6.3.4: "at least every few hours"
+	rerandomise  = 2 * time.Hour         // RFC 4861 6.3.2: "at least every few hours"
 )
 
 // A State is where an entry is in the machine of RFC 4861 section 7.3.2.

@@ -335,7 +335,7 @@ func TestStaleEntriesGo(t *testing.T) {
 	}
 }
 
-// RFC 4861 6.3.4: ReachableTime is random between 0.5 and 1.5 of its base, and
+// RFC 4861 6.3.2: ReachableTime is random between 0.5 and 1.5 of its base, and
 // chosen anew every few hours.
 func TestReachableTimeIsRandom(t *testing.T) {
 	next := uint64(0)

@@ -36,10 +36,10 @@ func (r Range) orDefault() Range {
 
 // A Selector chooses ports from a range. It belongs to one goroutine.
 type Selector struct {
-	ports  Range
-	key    [16]byte // so short that one block of the hash takes all
-	rand   *rand.Rand
-	table  [tableSize]uint16 // counters, each below the size of the range
+	ports Range
+	key   [16]byte // so short that one block of the hash takes all
+	rand  *rand.Rand
+	table [tableSize]uint16 // counters, each below the size of the range
 }
 
 // New returns a Selector. The secret must be unpredictable; the same secret

@@ -37,8 +37,8 @@ func TestRange(t *testing.T) {
 	}
 }
 
-// RFC 6056 3.3.4: "minimizes the port reuse frequency": every port of the range
-// comes once before any comes again.
+// RFC 6056 section 2: a port should be reused as late as possible. Every port of
+// the range comes once before any comes again.
 func TestSelectVisitsAllBeforeReuse(t *testing.T) {
 	for _, r := range []Range{{}, {1000, 1006}, {1, 65535}} {
 		s := New(secret, r)
