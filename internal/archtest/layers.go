@@ -28,13 +28,14 @@ var layers = []layer{
 	{"netstack/stream", nil},
 	{"netstack/ports", nil},
 	{"netstack/timer", []string{"netstack/clock"}},
+	{"netstack/token", []string{"netstack/clock"}},
 	{"netstack/route", []string{"netstack/clock"}},
 	{"netstack/packet", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
 	{"netstack/neighbor", []string{"netstack/clock", "netstack/packet", "netstack/timer", "netstack/wire"}},
 	{"netstack/tcp", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
 	{"netstack/core", []string{
 		"netstack/clock", "netstack/errno", "netstack/neighbor", "netstack/packet", "netstack/ports", "netstack/route",
-		"netstack/stream", "netstack/tcp", "netstack/timer", "netstack/wire", "phy",
+		"netstack/stream", "netstack/tcp", "netstack/timer", "netstack/token", "netstack/wire", "phy",
 	}},
 
 	{"netstack", []string{"netstack/...", "phy"}},
@@ -83,6 +84,7 @@ var product = []string{"phy", "netstack", "conn", "dialer", "listener"}
 var linkable = []string{
 	Module + "/phy", Module + "/netstack", Module + "/conn", Module + "/dialer", Module + "/listener",
 	"golang.org/x/net", "golang.org/x/sys",
+	"github.com/vishvananda/netlink", "github.com/vishvananda/netns", // phy.ConfigureHost; netlink needs netns
 }
 
 // Linked finds packages in the output of go list -deps that a user's program

@@ -41,9 +41,13 @@ var bannedNames = map[string][]string{
 // An entry is a package's folder or a single file. The list is the complete
 // one of DESIGN.md, section Sharing.
 var sharedImports = map[string][]string{
-	"runtime":     {"netstack/stream"},
-	"sync":        {"netstack/stream", "netstack/packet"},
-	"sync/atomic": {"netstack/stream", "netstack/packet"},
+	"runtime": {"netstack/stream"},
+	"sync":    {"netstack/stream", "netstack/packet"},
+	"sync/atomic": {
+		"netstack/stream", "netstack/packet",
+		"netstack/core/dirty.go", "netstack/core/socket.go", // the dirty list, and a socket's place on it
+		"netstack/core/core.go", // the largest MTU, which bounds a user's datagrams
+	},
 }
 
 // phyPlain are the names of package phy that are plain data, and so may be

@@ -45,6 +45,8 @@ var samples = []sample{
 	{"pool where shared", "netstack/stream/x.go", `import "sync"; var _ sync.Pool`, "", ""},
 	{"pool elsewhere", inTCP, `import "sync"; var _ sync.Pool`, "pure-sharing", "may import sync"},
 	{"atomic where shared", "netstack/packet/x.go", `import "sync/atomic"; var _ atomic.Uint64`, "", ""},
+	{"atomic on the dirty list", "netstack/core/dirty.go", `import "sync/atomic"; var _ atomic.Uint64`, "", ""},
+	{"atomic elsewhere in the core", inCore, `import "sync/atomic"; var _ atomic.Uint64`, "pure-sharing", "sync/atomic"},
 	{"atomic elsewhere", "netstack/route/x.go", `import "sync/atomic"; var _ atomic.Uint64`, "pure-sharing", "sync/atomic"},
 
 	{"yield where shared", "netstack/stream/x.go", `import "runtime"; func f() { runtime.Gosched() }`, "", ""},
@@ -214,7 +216,7 @@ func TestLinked(t *testing.T) {
 	require.Empty(t, Linked([]byte("std net\nsmolnet/netstack/tcp\ngolang.org/x/sys/unix\n")))
 	for _, bad := range []string{
 		"gvisor.dev/gvisor/pkg/tcpip", "golang.zx2c4.com/wireguard/tun", "github.com/stretchr/testify/require",
-		"github.com/vishvananda/netns", "smolnet/internal/cli", "smolnet/adapters/gonet", "smolnet/phyzzy",
+		"github.com/vishvananda/netlinkzzz", "smolnet/internal/cli", "smolnet/internal/netns", "smolnet/adapters/gonet", "smolnet/phyzzy",
 		"std testing", "std testing/synctest",
 	} {
 		found := Linked([]byte("std fmt\n" + bad + "\n"))
