@@ -20,7 +20,7 @@ func checkMTU(mtu int) (int, error) {
 		return defaultMTU, nil
 	}
 	if mtu < MinMTU || mtu > MaxMTU {
-		return 0, fmt.Errorf("phy: MTU %d is not between %d and %d", mtu, MinMTU, MaxMTU)
+		return 0, fmt.Errorf("MTU %d is not between %d and %d", mtu, MinMTU, MaxMTU)
 	}
 	return mtu, nil
 }

@@ -52,7 +52,7 @@ type PipeConfig struct {
 func Pipe(cfg PipeConfig) (a, b Device, err error) {
 	mtu, err := checkMTU(cfg.MTU)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("phy: pipe: %w", err)
 	}
 	queue := cfg.Queue
 	if queue == 0 {

@@ -119,9 +119,11 @@ func testBorrowedFrame(l *link) {
 		f.Data[i] = 0xee
 	}
 	require.NoError(l.t, y.took())
-	got, err := y.drain()
-	require.NoError(l.t, err)
-	require.EqualValues(l.t, x.tx-1, got)
+	for y.rx < x.tx {
+		_, err := y.drain()
+		require.NoError(l.t, err)
+		require.NoError(l.t, x.dev.Flush())
+	}
 }
 
 func testOrder(l *link) {
