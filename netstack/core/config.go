@@ -1,0 +1,100 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+
+	"smolnet/netstack/neighbor"
+	"smolnet/netstack/tcp"
+)
+
+// The defaults of [Limits] and [Config].
+const (
+	DefaultMemory      = 256 << 20
+	DefaultConnections = 1 << 20
+	DefaultTimeWait    = 65536
+	DefaultHalfOpen    = 4096
+	DefaultNeighbors   = neighbor.DefaultMaxEntries
+	DefaultOutbox      = 256
+	DefaultICMPRate    = 1000
+	DefaultHopLimit    = 64
+	DefaultBacklog     = 128
+)
+
+// Bounds that are not configured.
+const (
+	// MaxInterfaces is the number of interfaces that a core takes.
+	MaxInterfaces = 64
+	// MaxAddrs is the number of addresses that an interface takes.
+	MaxAddrs = 256
+	// MaxRoutes is the number of routes, those of on-link prefixes included.
+	MaxRoutes = 1 << 14
+	// MaxBacklog is the largest backlog of a listener; more counts as this.
+	MaxBacklog = 65535
+	// MaxPings is the number of echo sockets, one for each identifier.
+	MaxPings = 1 << 15
+
+	icmpBurst = 50 // ICMP errors at once, before ICMPRate counts
+
+	// memoryReserve is the share of the memory budget that new connections
+	// leave to the old ones: one part in so many.
+	memoryReserve = 16
+)
+
+// Config of a Core. Zero values are defaults.
+type Config struct {
+	TCP      tcp.Config // default for new connections
+	Limits   Limits
+	Seed     [32]byte // secret randomness: ISNs, ports, IDs, jitter. Must be unpredictable in production.
+	HopLimit uint8    // TTL and hop limit of what is sent; default 64 (RFC 1700)
+	NoEcho   bool     // do not answer echo requests
+
+	// Wake is called, from any goroutine, when a socket has work for the
+	// driver (it was put on the dirty list). It must not block. It may be nil
+	// in a core that is driven by hand.
+	Wake func()
+}
+
+// Limits are the named bounds. Zero means default, negative is refused.
+type Limits struct {
+	Memory      int64 // pages, rings, queued packets: bytes; default 256 MiB
+	Connections int   // TCP connections, half-open ones included; default 1<<20
+	TimeWait    int   // records, default 65536; the one that is nearest to its end goes first
+	HalfOpen    int   // SYN-RECEIVED in all listeners, default 4096
+	Neighbors   int   // entries per interface, default 1024
+	Outbox      int   // queued control packets per interface, default 256
+	ICMPRate    int   // ICMP errors per second, default 1000; burst 50
+}
+
+// errNegative is what every negative limit is refused with.
+var errNegative = errors.New("core: negative limit")
+
+// withDefaults returns l with its zeros replaced.
+func (l Limits) withDefaults() (Limits, error) {
+	for _, f := range []struct {
+		name  string
+		value *int
+		def   int
+	}{
+		{"Connections", &l.Connections, DefaultConnections},
+		{"TimeWait", &l.TimeWait, DefaultTimeWait},
+		{"HalfOpen", &l.HalfOpen, DefaultHalfOpen},
+		{"Neighbors", &l.Neighbors, DefaultNeighbors},
+		{"Outbox", &l.Outbox, DefaultOutbox},
+		{"ICMPRate", &l.ICMPRate, DefaultICMPRate},
+	} {
+		if *f.value < 0 {
+			return l, fmt.Errorf("%w: Limits.%s is %d", errNegative, f.name, *f.value)
+		}
+		if *f.value == 0 {
+			*f.value = f.def
+		}
+	}
+	if l.Memory < 0 {
+		return l, fmt.Errorf("%w: Limits.Memory is %d", errNegative, l.Memory)
+	}
+	if l.Memory == 0 {
+		l.Memory = DefaultMemory
+	}
+	return l, nil
+}

@@ -1,0 +1,176 @@
+// Package core is the pure stack: interfaces, IPv4, IPv6, ICMP, ARP and NDP,
+// demultiplexing, sockets. It has no goroutine, lock, clock or device: one
+// goroutine, the driver, owns it and obeys one law.
+//
+//	c.BeginTurn(now)
+//	for each frame that has arrived (a bounded number): ifc.Receive(now, frame)
+//	until it returns zero, or the device is full:       ifc.Send(now, buffer)
+//	c.EndTurn(now)
+//	sleep until c.Deadline(), a frame, room in the device, or a Wake
+//
+// Everything belongs to the driver's goroutine but the methods of sockets that
+// say "any goroutine". What those share with the driver is the list in
+// tcp_shared.go and datagram_shared.go.
+//
+// Read first: RFC 1122 (hosts), RFC 8504 (IPv6 nodes).
+package core
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/packet"
+	"smolnet/netstack/ports"
+	"smolnet/netstack/route"
+	"smolnet/netstack/stream"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/timer"
+	"smolnet/netstack/token"
+	"smolnet/netstack/wire"
+)
+
+// A Core is one stack.
+type Core struct {
+	cfg     Config
+	pool    *stream.Pool
+	packets *packet.Pool
+	rand    *rand.Rand
+	isn     *tcp.ISNSource
+	ports   *ports.Selector
+	ids     ipIDs
+
+	ifcs    []*Interface
+	local   *Interface // carries local delivery; nil: none does
+	routes  route.Table
+	sources []route.Candidate // all addresses
+	gen     uint32            // of addresses and routes: paths of another one are out of date
+
+	tcp      tcpDemux
+	timeWait timeWaits
+	udp      udpDemux
+	pings    map[pingKey]*Ping
+	timers   timer.Queue[*TCP]
+	errors   token.Bucket // ICMP errors that may be sent
+
+	ready  []*socket // with events for their users
+	ending bool      // inside EndTurn
+	late   bool      // a socket was queued inside EndTurn
+	stats  Stats
+	header wire.TCP // of the segment being received
+
+	// Shared with users.
+	dirty  dirtyList
+	maxMTU atomic.Int32 // the largest of all interfaces
+}
+
+// New returns a core without interfaces. The error says which part of cfg makes
+// no sense.
+func New(cfg Config) (*Core, error) {
+	limits, err := cfg.Limits.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Limits = limits
+	if cfg.HopLimit == 0 {
+		cfg.HopLimit = DefaultHopLimit
+	}
+	source := rand.NewChaCha8(cfg.Seed)
+	var isnKey, portKey [32]byte
+	source.Read(isnKey[:]) // never fails
+	source.Read(portKey[:])
+	pool := stream.NewPool(limits.Memory)
+	c := &Core{
+		cfg:     cfg,
+		pool:    pool,
+		packets: packet.NewPool(pool),
+		rand:    rand.New(source),
+		isn:     tcp.NewISNSource(isnKey),
+		ports:   ports.New(portKey, ports.Range{}),
+		gen:     1,
+		pings:   make(map[pingKey]*Ping),
+		errors:  token.Bucket{Rate: limits.ICMPRate, Burst: icmpBurst},
+	}
+	c.routes.Max = MaxRoutes
+	c.ids.init(c.rand)
+	c.tcp.init()
+	c.timeWait.init(limits.TimeWait)
+	c.udp.init()
+	return c, nil
+}
+
+// Pool returns the memory budget.
+func (c *Core) Pool() *stream.Pool { return c.pool }
+
+// BeginTurn starts a turn of the driver: it runs what timers are due, and takes
+// what users have asked for since the last one.
+func (c *Core) BeginTurn(now clock.Time) {
+	for {
+		s, ok := c.timers.Pop(now)
+		if !ok {
+			break
+		}
+		s.enqueue()
+	}
+	c.timeWait.expire(now)
+	c.expireRoutes(now)
+	c.attend(now)
+	for _, ifc := range c.ifcs {
+		ifc.solicit(now)
+	}
+}
+
+// attend looks at the sockets that their users have touched. Whatever opens or
+// binds a socket calls it first, so that what was closed before is gone.
+func (c *Core) attend(now clock.Time) {
+	for s := c.dirty.take(); s != nil; {
+		next := s.pop()
+		s.self.attend(now)
+		s = next
+	}
+}
+
+// EndTurn ends a turn: it passes new connections to their listeners' Accept,
+// and calls Waiter.Ready once for each socket that has events. What those do in
+// turn brings events in the next turn.
+func (c *Core) EndTurn(now clock.Time) {
+	c.ending, c.late = true, false
+	n := len(c.ready)
+	for i := range n {
+		s := c.ready[i]
+		ev := s.events
+		s.events = 0
+		s.self.deliver(now, ev)
+	}
+	left := copy(c.ready, c.ready[n:])
+	clear(c.ready[left:])
+	c.ready = c.ready[:left]
+	c.ending = false
+	// The driver is about to sleep: work that callbacks made must not.
+	if (c.late || left > 0) && c.cfg.Wake != nil {
+		c.cfg.Wake()
+	}
+}
+
+// Deadline returns when a turn is due although nothing happened; zero: never.
+// It reads timers and nothing else: while Send still has something to say the
+// driver has no reason to ask.
+func (c *Core) Deadline() clock.Time {
+	d := clock.Earliest(c.timers.Next(), c.timeWait.timers.Next())
+	d = clock.Earliest(d, c.routes.Deadline())
+	for _, ifc := range c.ifcs {
+		if ifc.neigh != nil {
+			d = clock.Earliest(d, ifc.neigh.Deadline())
+		}
+	}
+	return d
+}
+
+// packetFailed tells the socket that sent packet, which is a whole one, that
+// its neighbour does not answer.
+func (c *Core) packetFailed(now clock.Time, packet []byte) {
+	q, ok := parseQuote(packet)
+	if ok {
+		c.deliverError(now, &q, unreachableNeighbor)
+	}
+}

@@ -1,0 +1,231 @@
+package core
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
+	"smolnet/netstack/neighbor"
+	"smolnet/netstack/packet"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/wire"
+	"smolnet/phy"
+)
+
+// A datagram is what UDP and echo sockets have in common: two rings and a path.
+type datagram struct {
+	socket
+	proto  wire.Protocol
+	family wire.EtherType // of a socket for one family, else zero
+	local  netip.Addr     // invalid or unspecified: any of ours
+	remote netip.AddrPort // valid: connected
+	bcast  bool           // may send to broadcast addresses
+	open   bool           // in the demultiplexer
+	path   path           // to pathTo, from pathFrom
+	pathTo netip.Addr
+	// pathFrom is what was asked for, pathSrc what came of it.
+	pathFrom, pathSrc netip.Addr
+	transport         datagramProtocol
+
+	// Shared with the user, see datagram_shared.go.
+	in, out packet.Ring
+	failure atomic.Uint32 // errno to be reported once
+	closed  atomic.Bool
+}
+
+// A datagramProtocol is what the kinds of datagram sockets differ in.
+type datagramProtocol interface {
+	// header returns the length of the transport header.
+	header() int
+	// put writes the transport header before the payload in b, and completes
+	// it.
+	put(ifc *Interface, b []byte, off int, h *ipHeader, m *packet.Meta) phy.Offload
+	// detach takes the socket out of the demultiplexer.
+	detach()
+}
+
+// init prepares a socket; its owner has set what is its own.
+func (s *datagram) init(c *Core, self worker, t datagramProtocol, recv, send packet.Limits) {
+	s.core, s.self, s.transport = c, self, t
+	s.open = true
+	s.in.Init(c.packets, recv)
+	s.out.Init(c.packets, send)
+	if len(c.ifcs) > 0 {
+		s.ifc = c.ifcs[0] // until a destination says otherwise
+	}
+}
+
+// deliver passes events to the user.
+func (s *datagram) deliver(now clock.Time, ev tcp.Events) {
+	if s.waiter != nil {
+		s.waiter.Ready(ev)
+	}
+}
+
+// attend looks at what the user wants: there are datagrams to send, or the
+// socket is closed. What was written before is still sent.
+func (s *datagram) attend(now clock.Time) {
+	if s.closed.Load() && s.open {
+		s.open = false
+		s.waiter = nil
+		s.transport.detach()
+	}
+	if s.ifc == nil {
+		if len(s.core.ifcs) == 0 {
+			if s.out.Drain() > 0 {
+				s.fail(errno.NetUnreach)
+				s.notify(tcp.EventWritable)
+			}
+			return
+		}
+		s.ifc = s.core.ifcs[0]
+	}
+	s.enqueue()
+}
+
+// fail has the errno reported by the next call of the user.
+func (s *datagram) fail(e errno.Errno) {
+	s.failure.Store(uint32(e))
+	s.notify(tcp.EventFailed)
+}
+
+// receive puts an arrived datagram into the ring.
+func (s *datagram) receive(m packet.Meta, payload []byte) wire.Drop {
+	if !s.in.Push(m, payload) {
+		if s.in.Fits(len(payload)) {
+			return wire.DropNoMemory
+		}
+		return wire.DropQueueFull
+	}
+	s.notify(tcp.EventReadable)
+	return wire.DropNone
+}
+
+// send writes the next datagram to b. Those whose neighbour is not known yet
+// wait with the neighbour, and those that cannot be sent are thrown away, so
+// that no destination blocks another.
+func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
+	for {
+		m, payload, ok := s.out.Peek()
+		if !ok {
+			s.rest()
+			return 0, phy.Offload{}
+		}
+		e := s.findPath(&m)
+		if e == errno.OK && s.path.ifc != ifc {
+			s.moveTo(s.path.ifc)
+			return 0, phy.Offload{}
+		}
+		n, off := 0, phy.Offload{}
+		if e == errno.OK {
+			n, off, e = s.build(now, ifc, b, &m, payload)
+		}
+		s.out.Pop()
+		s.notify(tcp.EventWritable)
+		if e != errno.OK {
+			s.fail(e)
+		}
+		if n > 0 {
+			return n, off
+		}
+	}
+}
+
+// build writes a datagram to b, and returns its length: zero if it does not go
+// out now, because it waits or because of the errno.
+func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Meta, payload []byte) (int, phy.Offload, errno.Errno) {
+	c := s.core
+	h := ipHeader{src: s.pathSrc, dst: s.pathTo, proto: s.proto, ttl: m.HopLimit, tos: m.TOS}
+	if h.ttl == 0 && h.dst.IsMulticast() {
+		h.ttl = 1 // RFC 1112 6.1: "the default time-to-live for all multicast IP datagrams is 1"
+	}
+	off := ifc.linkLen + ipLen(h.dst)
+	size := s.transport.header() + len(payload)
+	if off+size > ifc.linkLen+int(s.path.mtu) {
+		c.drop(wire.DropTooBig)
+		return 0, phy.Offload{}, errno.MsgSize
+	}
+	hw := s.path.hw
+	res := neighbor.Resolved
+	if s.path.next.IsValid() {
+		hw, res = ifc.resolve(now, s.path.next)
+	}
+	if res == neighbor.Failed {
+		c.drop(wire.DropUnresolved)
+		return 0, phy.Offload{}, errno.HostUnreach
+	}
+	n := off + size
+	c.putIP(b[ifc.linkLen:], &h, size)
+	copy(b[off+s.transport.header():n], payload)
+	if res == neighbor.Wait {
+		s.transport.put(&plainInterface, b[:n], off, &h, m)
+		if !ifc.neigh.Queue(s.path.next, b[ifc.linkLen:n]) {
+			c.drop(wire.DropNoMemory)
+		}
+		return 0, phy.Offload{}, errno.OK
+	}
+	offload := s.transport.put(ifc, b[:n], off, &h, m)
+	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
+	return n, offload, errno.OK
+}
+
+// plainInterface stands for one that leaves no checksum to its device: packets
+// that wait have theirs.
+var plainInterface Interface
+
+// findPath looks up where a datagram goes, or finds that the last one went the
+// same way.
+func (s *datagram) findPath(m *packet.Meta) errno.Errno {
+	c := s.core
+	dst, src := m.Remote.Addr(), m.Local
+	if s.remote.IsValid() {
+		dst = s.remote.Addr()
+	}
+	if !hasSource(src) {
+		src = s.local
+	}
+	var via *Interface
+	if i := int(m.Interface); i > 0 && i <= len(c.ifcs) {
+		via = c.ifcs[i-1]
+	}
+	if s.path.gen == c.gen && s.pathTo == dst && s.pathFrom == src && (via == nil || via == s.path.ifc) {
+		return errno.OK
+	}
+	s.path.gen = 0
+	if hasSource(src) && !src.IsMulticast() && !c.isLocal(src) {
+		return errno.AddrNotAvail
+	}
+	if src.IsMulticast() { // bound to a group in order to hear it
+		src = netip.Addr{}
+	}
+	if _, ok := c.isBroadcast(dst); ok && !s.bcast {
+		return errno.Acces
+	}
+	p, from, e := c.findPath(dst, src, via)
+	if e != errno.OK {
+		return e
+	}
+	s.path, s.pathTo, s.pathFrom, s.pathSrc = p, dst, src, from
+	return errno.OK
+}
+
+// rest is called when there is nothing to send: a closed socket then gives back
+// its memory.
+func (s *datagram) rest() {
+	if !s.open {
+		s.in.Reset()
+		s.out.Reset()
+	}
+}
+
+// state is what SocketInfo says.
+func (s *datagram) state() string {
+	if s.remote.IsValid() {
+		return "CONNECTED"
+	}
+	return "UNCONNECTED"
+}
+
+// SetWaiter replaces the user's end; nil: nobody is told. Driver's goroutine.
+func (s *datagram) SetWaiter(w Waiter) { s.waiter = w }

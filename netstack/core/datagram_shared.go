@@ -1,0 +1,110 @@
+package core
+
+import (
+	"net/netip"
+
+	"smolnet/netstack/errno"
+	"smolnet/netstack/packet"
+	"smolnet/netstack/wire"
+)
+
+// What a datagram socket shares with its user's goroutines: the two rings, the
+// errno to be reported, and the closed flag, which the user sets once.
+
+// ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
+// lost. The error is errno.WouldBlock, errno.Closed, or once what an ICMP error
+// or a failed WriteTo of earlier left behind, which goes before datagrams. Any
+// goroutine, one reader at a time.
+func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
+	if s.closed.Load() {
+		return 0, 0, m, errno.Closed
+	}
+	if e := s.takeFailure(); e != errno.OK {
+		return 0, 0, m, e
+	}
+	n, size, m, ok := s.in.Read(b)
+	if !ok {
+		return 0, 0, m, errno.WouldBlock
+	}
+	return n, size, m, nil
+}
+
+// takeFailure returns the pending errno to the first who asks.
+func (s *datagram) takeFailure() errno.Errno {
+	if s.failure.Load() == 0 {
+		return errno.OK
+	}
+	return errno.Errno(s.failure.Swap(0))
+}
+
+// WriteTo queues a datagram. m.Remote must be zero on connected sockets
+// (errno.IsConn) and valid on others (errno.Invalid); m.Local, m.HopLimit, m.TOS
+// and m.Interface may be left zero. The error is errno.WouldBlock (the queue is
+// full), errno.MsgSize, errno.NoBufs (memory), errno.AFNoSupport, errno.Closed,
+// or once what an ICMP error or a failed WriteTo of earlier left behind: routing
+// is the driver's business, and its errors (errno.NetUnreach, errno.Acces, ...)
+// come with the next call. Any goroutine, one writer at a time.
+func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
+	if s.closed.Load() {
+		return errno.Closed
+	}
+	if e := s.takeFailure(); e != errno.OK {
+		return e
+	}
+	m.Local = m.Local.WithZone("").Unmap()
+	m.Remote = clean(m.Remote)
+	if e := s.checkRemote(&m); e != errno.OK {
+		return e
+	}
+	if s.transport.header()+len(b)+s.ipLenTo(&m) > int(s.core.maxMTU.Load()) {
+		return errno.MsgSize
+	}
+	if !s.out.Push(m, b) {
+		if s.out.Fits(len(b)) {
+			return errno.NoBufs
+		}
+		return errno.WouldBlock
+	}
+	s.kick()
+	return nil
+}
+
+// checkRemote says what is wrong with a destination.
+func (s *datagram) checkRemote(m *packet.Meta) errno.Errno {
+	to := m.Remote.Addr()
+	switch {
+	case s.remote.IsValid() && to.IsValid():
+		return errno.IsConn
+	case s.remote.IsValid():
+		return errno.OK
+	case !to.IsValid(), s.proto == wire.ProtoUDP && m.Remote.Port() == 0:
+		return errno.Invalid
+	case to.Is4() && s.family == wire.EtherTypeIPv6, to.Is6() && s.family == wire.EtherTypeIPv4:
+		return errno.AFNoSupport
+	case m.Local.IsValid() && m.Local.Is4() != to.Is4():
+		return errno.AFNoSupport
+	}
+	if to.IsUnspecified() { // this host, as with package net
+		self := netip.IPv6Loopback()
+		if to.Is4() {
+			self = loopbackIPv4
+		}
+		m.Remote = netip.AddrPortFrom(self, m.Remote.Port())
+	}
+	return errno.OK
+}
+
+func (s *datagram) ipLenTo(m *packet.Meta) int {
+	if s.remote.IsValid() {
+		return ipLen(s.remote.Addr())
+	}
+	return ipLen(m.Remote.Addr())
+}
+
+// Close gives up the socket, after reader and writer have left; it is the last
+// call. What was written is still sent. Any goroutine.
+func (s *datagram) Close() {
+	if !s.closed.Swap(true) {
+		s.kick()
+	}
+}

@@ -1,0 +1,137 @@
+package core
+
+import (
+	"net/netip"
+)
+
+// A connKey is a 4-tuple in a form that hashes and compares fast. IPv4
+// addresses are in their IPv6 form: receiveIPv6 sees to it that nobody else
+// comes in that.
+type connKey struct {
+	local, remote         [16]byte
+	localPort, remotePort uint16
+}
+
+func keyOf(local, remote netip.Addr, localPort, remotePort uint16) connKey {
+	return connKey{local.As16(), remote.As16(), localPort, remotePort}
+}
+
+func keyOfPorts(local, remote netip.AddrPort) connKey {
+	return keyOf(local.Addr(), remote.Addr(), local.Port(), remote.Port())
+}
+
+// A tcpDemux finds who takes a TCP segment.
+type tcpDemux struct {
+	conns     map[connKey]*TCP
+	listeners map[uint16][]*Listener // by port
+	dialed    map[netip.AddrPort]int // active opens by local address: these ports cannot be listened on
+	halfOpen  int                    // connections of listeners in SYN-RECEIVED
+
+	// The connection that the last segment was for: segments come in runs.
+	last    *TCP
+	lastKey connKey
+}
+
+func (d *tcpDemux) init() {
+	d.conns = make(map[connKey]*TCP)
+	d.listeners = make(map[uint16][]*Listener)
+	d.dialed = make(map[netip.AddrPort]int)
+}
+
+// find returns the connection with key k, or nil.
+func (d *tcpDemux) find(k *connKey) *TCP {
+	if d.last != nil && d.lastKey == *k {
+		return d.last
+	}
+	s := d.conns[*k]
+	if s != nil {
+		d.last, d.lastKey = s, *k
+	}
+	return s
+}
+
+func (d *tcpDemux) add(k connKey, s *TCP) { d.conns[k] = s }
+
+func (d *tcpDemux) remove(k connKey) {
+	if d.lastKey == k {
+		d.last = nil
+	}
+	delete(d.conns, k)
+}
+
+// listener returns the listener for a local address and port: that of exactly
+// the address, then that of all addresses of the family, then that of all.
+func (d *tcpDemux) listener(a netip.Addr, port uint16) *Listener {
+	var best *Listener
+	rank := 0
+	for _, l := range d.listeners[port] {
+		if r := match(l.local.Addr(), a); r > rank {
+			best, rank = l, r
+		}
+	}
+	return best
+}
+
+// match ranks how well a socket bound to bound fits packets to a; zero: not at
+// all. An invalid bound is all addresses of both families, an unspecified one
+// all of its family.
+func match(bound, a netip.Addr) int {
+	switch {
+	case !bound.IsValid():
+		return 1
+	case bound == a:
+		return 3
+	case bound.IsUnspecified() && bound.Is4() == a.Is4():
+		return 2
+	}
+	return 0
+}
+
+// overlap reports whether sockets bound to a and b could both be meant by one
+// packet.
+func overlap(a, b netip.Addr) bool {
+	switch {
+	case !a.IsValid(), !b.IsValid(), a == b:
+		return true
+	case a.Is4() != b.Is4():
+		return false
+	}
+	return a.IsUnspecified() || b.IsUnspecified()
+}
+
+// portTaken reports whether a local address, possibly a wildcard, cannot be
+// listened on: another listener overlaps, or a connection that was dialed from
+// there. Connections that a listener accepted do not stand in the way, nor do
+// those in TIME-WAIT: that is what package net has SO_REUSEADDR for.
+func (c *Core) portTaken(a netip.Addr, port uint16) bool {
+	for _, l := range c.tcp.listeners[port] {
+		if overlap(l.local.Addr(), a) {
+			return true
+		}
+	}
+	if len(c.tcp.dialed) == 0 {
+		return false
+	}
+	if hasSource(a) {
+		return c.tcp.dialed[netip.AddrPortFrom(a, port)] > 0
+	}
+	for _, own := range c.sources {
+		if at := own.Prefix.Addr(); overlap(at, a) && c.tcp.dialed[netip.AddrPortFrom(at, port)] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// tupleTaken reports whether a connection between two addresses cannot be
+// opened from a local port that nobody asked for.
+func (c *Core) tupleTaken(local netip.Addr, port uint16, remote netip.AddrPort) bool {
+	if local == remote.Addr() && port == remote.Port() {
+		return true // it would connect to itself
+	}
+	k := keyOf(local, remote.Addr(), port, remote.Port())
+	if c.tcp.conns[k] != nil || c.timeWait.records[k] != nil {
+		return true
+	}
+	return len(c.tcp.listeners[port]) > 0 && c.tcp.listener(local, port) != nil
+}

@@ -1,0 +1,132 @@
+package core
+
+import (
+	"net/netip"
+
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/wire"
+)
+
+// Stats are counters since the start, and a few present values.
+type Stats struct {
+	FramesIn, FramesOut, BytesIn, BytesOut uint64
+
+	// Drops counts packets that went no further, by reason, in both
+	// directions.
+	Drops [wire.NumDrops]uint64
+
+	IPv4In, IPv4Out uint64 // whole packets, taken and sent
+	IPv6In, IPv6Out uint64
+
+	ARPIn, ARPOut uint64
+	NDPIn, NDPOut uint64 // neighbour solicitations and advertisements
+
+	ICMPIn, ICMPOut             uint64 // messages of both versions, NDP included
+	ICMPErrorsIn, ICMPErrorsOut uint64
+	EchoRequestsIn              uint64
+	EchoRepliesOut              uint64
+
+	TCPIn, TCPOut           uint64 // segments (a super-frame is one)
+	TCPActiveOpens          uint64
+	TCPPassiveOpens         uint64 // SYNs that made a connection
+	TCPEstablished          uint64
+	TCPFailed               uint64 // connections that ended with an error
+	TCPResetsIn             uint64 // segments with RST
+	TCPResetsOut            uint64
+	TCPTimeWaitEvicted      uint64 // records that made room for others
+	UDPIn, UDPOut           uint64 // datagrams
+	PingIn, PingOut         uint64 // of echo sockets
+	Resolved, NotResolved   uint64 // neighbours that answered, that did not
+	NeighborsEvicted        uint64
+	NeighborPacketsOverflow uint64 // waiting packets dropped because of a bound
+
+	// Present values.
+	Memory      int64 // bytes in use of the budget
+	Connections int
+	HalfOpen    int
+	TimeWait    int
+	Listeners   int
+	UDPSockets  int
+	PingSockets int
+	Neighbors   int
+}
+
+// Stats returns the counters.
+func (c *Core) Stats() Stats {
+	st := c.stats
+	st.Memory = c.pool.InUse()
+	st.Connections = len(c.tcp.conns)
+	st.HalfOpen = c.tcp.halfOpen
+	st.TimeWait = len(c.timeWait.records)
+	for _, ls := range c.tcp.listeners {
+		st.Listeners += len(ls)
+	}
+	st.UDPSockets = c.udp.open
+	st.PingSockets = len(c.pings)
+	for _, ifc := range c.ifcs {
+		if ifc.neigh == nil {
+			continue
+		}
+		n := ifc.neigh.Stats()
+		st.Neighbors += ifc.neigh.Len()
+		st.Resolved += n.Resolved
+		st.NotResolved += n.Failed
+		st.NeighborsEvicted += n.Evicted
+		st.NeighborPacketsOverflow += n.Overflowed
+	}
+	return st
+}
+
+// drop counts a packet that went no further.
+func (c *Core) drop(d wire.Drop) {
+	if d != wire.DropNone {
+		c.stats.Drops[d]++
+	}
+}
+
+// SocketInfo describes one socket.
+type SocketInfo struct {
+	Protocol      wire.Protocol
+	Local, Remote netip.AddrPort // of an echo socket: the port is the identifier
+	State         string
+	TCP           tcp.Info // zero for others than TCP connections
+}
+
+// Sockets calls yield with every socket, TIME-WAIT records and listeners
+// included, in no particular order, until it returns false. The core must not
+// be changed meanwhile.
+func (c *Core) Sockets(yield func(SocketInfo) bool) {
+	for _, s := range c.tcp.conns {
+		id := s.conn.ID()
+		info := s.conn.Info()
+		if !yield(SocketInfo{wire.ProtoTCP, id.Local, id.Remote, info.State.String(), info}) {
+			return
+		}
+	}
+	for _, w := range c.timeWait.records {
+		id := w.rec.ID()
+		if !yield(SocketInfo{Protocol: wire.ProtoTCP, Local: id.Local, Remote: id.Remote, State: tcp.StateTimeWait.String()}) {
+			return
+		}
+	}
+	for _, ls := range c.tcp.listeners {
+		for _, l := range ls {
+			if !yield(SocketInfo{Protocol: wire.ProtoTCP, Local: l.Addr(), State: tcp.StateListen.String()}) {
+				return
+			}
+		}
+	}
+	for _, p := range c.udp.ports {
+		for _, s := range p.all {
+			if !yield(SocketInfo{Protocol: wire.ProtoUDP, Local: s.LocalAddr(), Remote: s.remote, State: s.state()}) {
+				return
+			}
+		}
+	}
+	for k, s := range c.pings {
+		local := netip.AddrPortFrom(s.local, k.id)
+		if !yield(SocketInfo{Protocol: k.proto, Local: local, Remote: s.remote, State: s.state()}) {
+			return
+		}
+	}
+}

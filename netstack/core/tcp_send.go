@@ -1,0 +1,131 @@
+package core
+
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
+	"smolnet/netstack/neighbor"
+	"smolnet/netstack/wire"
+	"smolnet/phy"
+)
+
+// send writes the connection's next segment to b: link and IP header before
+// the place where the connection writes TCP header and data, all of it once.
+func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
+	c := s.core
+	if s.path.gen != c.gen && !s.reroute(now) {
+		return 0, phy.Offload{} // it is another interface's now
+	}
+	lost := wire.DropNone
+	hw := s.path.hw
+	switch {
+	case s.path.ifc == nil:
+		lost = wire.DropNoRoute
+	case s.path.next.IsValid():
+		var res neighbor.Result
+		hw, res = ifc.resolve(now, s.path.next)
+		if res == neighbor.Wait && s.park() {
+			return 0, phy.Offload{}
+		}
+		if res != neighbor.Resolved {
+			lost = wire.DropUnresolved
+		}
+	}
+	id := s.conn.ID()
+	h := ipHeader{src: id.Local.Addr(), dst: id.Remote.Addr(), proto: wire.ProtoTCP, atomic: true}
+	off := ifc.linkLen + ipLen(h.dst)
+	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
+	s.collect(now)
+	if !ok {
+		s.rest()
+		return 0, phy.Offload{}
+	}
+	if lost != wire.DropNone {
+		// There is no way to the peer. The segment is lost, as it would be on a
+		// way that is broken further off: so timers run, and end what they end.
+		c.drop(lost)
+		s.enqueue()
+		return 0, phy.Offload{}
+	}
+	n := off + seg.Len
+	c.putIP(b[ifc.linkLen:], &h, seg.Len)
+	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
+	c.stats.TCPOut++
+	offload := ifc.putChecksum(b, off, n, &h, wire.TCPChecksumOffset)
+	if seg.SegmentSize != 0 {
+		offload.HeaderLen = uint16(off) + uint16(b[off+12]>>4)*4
+		offload.SegmentSize = seg.SegmentSize
+		offload.GSOType = phy.GSOTCPv4
+		if h.dst.Is6() {
+			offload.GSOType = phy.GSOTCPv6
+		}
+	}
+	return n, offload
+}
+
+// roomFor returns where in b the segments of a path end: at the path's MTU, or
+// at the largest super-frame that the device cuts up for us.
+func (ifc *Interface) roomFor(p *path, b []byte) int {
+	room := int(p.mtu)
+	if room == 0 {
+		room = ifc.mtu // there is no path: the segment is lost anyway
+	}
+	if ifc.caps.TxChecksum && ifc.caps.MaxSuperFrame > room {
+		room = min(ifc.caps.MaxSuperFrame, maxMTU)
+	}
+	return min(ifc.linkLen+room, len(b))
+}
+
+// park waits for the neighbour, and reports false if too many wait already.
+func (s *TCP) park() bool {
+	if !s.parked {
+		s.parked = s.path.ifc.neigh.Wait(s.path.next, s)
+	}
+	return s.parked
+}
+
+// reroute looks up the path again, after routes or addresses have changed. It
+// reports false if the socket has moved to another interface's run queue.
+func (s *TCP) reroute(now clock.Time) bool {
+	id := s.conn.ID()
+	p, _, e := s.core.findPath(id.Remote.Addr(), id.Local.Addr(), s.ifc)
+	if e == errno.OK && !s.core.isLocal(id.Local.Addr()) {
+		e = errno.NetUnreach // the address was removed
+	}
+	if e != errno.OK {
+		s.path = path{gen: s.core.gen}
+		s.unreachable(now, e)
+		return true
+	}
+	if p.ifc == s.path.ifc && p.next == s.path.next {
+		p.mtu = min(p.mtu, s.path.mtu) // a path MTU that was learned stays
+	}
+	if p.mtu != s.path.mtu {
+		s.conn.SetMTU(now, int(p.mtu)-ipLen(id.Remote.Addr()))
+	}
+	s.path = p
+	if p.ifc != s.ifc {
+		s.moveTo(p.ifc)
+		return false
+	}
+	return true
+}
+
+// answerTCP sends a segment without data that no connection stands behind to
+// the sender of in.
+func (c *Core) answerTCP(in *inbound, seg *wire.TCP) wire.Drop {
+	h := ipHeader{src: in.dst, dst: in.src, proto: wire.ProtoTCP, atomic: true}
+	k, d := c.answer(in, &h, seg.HeaderLen())
+	if d != wire.DropNone {
+		return d
+	}
+	seg.Put(k.body)
+	wire.SetChecksum(h.src, h.dst, h.proto, k.body, wire.TCPChecksumOffset)
+	if d := k.post(); d != wire.DropNone {
+		return d
+	}
+	c.stats.TCPOut++
+	if seg.Flags.Has(wire.RST) {
+		c.stats.TCPResetsOut++
+	}
+	return wire.DropNone
+}

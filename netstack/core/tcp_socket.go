@@ -1,0 +1,347 @@
+package core
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
+	"smolnet/netstack/neighbor"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/timer"
+	"smolnet/netstack/wire"
+)
+
+// A TCP is a TCP socket: a connection and its user's end. Methods marked "any
+// goroutine" are for the facade: one reader and one writer at a time.
+type TCP struct {
+	socket
+	conn  tcp.Conn
+	path  path
+	timer timer.Entry
+
+	// listener is where a passive connection came from, until it was passed
+	// to Accept.
+	listener  *Listener
+	confirmed clock.Time // when the neighbour was last confirmed
+	applied   intent     // what of the user's intents was carried out
+	failed    errno.Errno
+	attached  bool // in the demultiplexer
+	dialed    bool // counted in tcpDemux.dialed
+	halfOpen  bool // counted as half-open
+	parked    bool // waits for the neighbour
+	released  bool // streams were given back
+
+	// Shared with the user, see tcp_shared.go.
+	status   atomic.Uint32
+	intent   atomic.Uint32
+	reported atomic.Uint32
+}
+
+// confirmEvery is how often the progress of one connection is reported to the
+// neighbour table: far more often than an entry gets stale, RFC 4861 7.3.1.
+const confirmEvery = 1e9 // nanoseconds
+
+// DialOptions for an active open. Local may be zero: address by source
+// selection, port ephemeral (RFC 6056).
+type DialOptions struct {
+	Local, Remote netip.AddrPort
+	Config        *tcp.Config // nil: the stack's
+	Waiter        Waiter
+}
+
+// clean returns an address without zone, and IPv4 in its own form.
+func clean(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone("").Unmap(), a.Port())
+}
+
+// DialTCP starts an active open. An unspecified remote address means this host,
+// as with package net. Failures at once: errno.NetUnreach (no route),
+// errno.AddrNotAvail (the local address is not ours, or no port is left),
+// errno.AddrInUse, errno.NoBufs, errno.AFNoSupport, errno.Invalid (port 0,
+// multicast or broadcast destination). Later: EventConnected or EventFailed to
+// the Waiter.
+func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
+	c.attend(now)
+	local, remote := clean(o.Local), clean(o.Remote)
+	if remote.IsValid() && remote.Addr().IsUnspecified() {
+		to := loopbackIPv4
+		if remote.Addr().Is6() {
+			to = netip.IPv6Loopback()
+		}
+		remote = netip.AddrPortFrom(to, remote.Port())
+	}
+	if e := c.checkTCPRemote(remote); e != errno.OK {
+		return nil, e
+	}
+	if e := c.checkLocal(local.Addr(), remote.Addr()); e != errno.OK {
+		return nil, e
+	}
+	if c.full() {
+		return nil, errno.NoBufs
+	}
+	p, src, e := c.findPath(remote.Addr(), local.Addr(), nil)
+	if e != errno.OK {
+		return nil, e
+	}
+	local, e = c.choosePort(netip.AddrPortFrom(src, local.Port()), remote)
+	if e != errno.OK {
+		return nil, e
+	}
+	s := c.newTCP(tcp.ID{Local: local, Remote: remote}, o.Config, p)
+	s.waiter = o.Waiter
+	s.dialed = true
+	c.tcp.dialed[local]++
+	s.conn.Connect(now, c.isn.Next(now, s.conn.ID()), int(p.mtu)-ipLen(src))
+	c.stats.TCPActiveOpens++
+	s.enqueue()
+	return s, nil
+}
+
+// checkTCPRemote says what is wrong with the remote end of a connection.
+func (c *Core) checkTCPRemote(a netip.AddrPort) errno.Errno {
+	if !a.IsValid() || a.Port() == 0 || a.Addr().IsMulticast() {
+		return errno.Invalid
+	}
+	if _, ok := c.isBroadcast(a.Addr()); ok {
+		return errno.Invalid
+	}
+	return errno.OK
+}
+
+// checkLocal says what is wrong with a local address that the user chose for
+// packets to remote.
+func (c *Core) checkLocal(local, remote netip.Addr) errno.Errno {
+	switch {
+	case !local.IsValid():
+	case local.Is4() != remote.Is4():
+		return errno.AFNoSupport
+	case !local.IsUnspecified() && !c.isLocal(local):
+		return errno.AddrNotAvail
+	}
+	return errno.OK
+}
+
+// full reports whether there is no room for another connection: they are too
+// many, or the last part of the memory budget has begun, which is for those
+// that exist.
+func (c *Core) full() bool {
+	limit := c.pool.Limit()
+	return len(c.tcp.conns) >= c.cfg.Limits.Connections || limit > 0 && c.pool.InUse() > limit-limit/memoryReserve
+}
+
+// choosePort completes local.
+func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.Errno) {
+	a := local.Addr()
+	if port := local.Port(); port != 0 {
+		k := keyOfPorts(local, remote)
+		if c.portTaken(a, port) || c.tcp.conns[k] != nil || c.timeWait.records[k] != nil {
+			return local, errno.AddrInUse
+		}
+		return local, errno.OK
+	}
+	port, ok := c.ports.Select(a, remote, func(port uint16) bool { return c.tupleTaken(a, port, remote) })
+	if !ok {
+		return local, errno.AddrNotAvail
+	}
+	return netip.AddrPortFrom(a, port), errno.OK
+}
+
+// newTCP makes a socket and adds it to the demultiplexer.
+func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
+	if cfg == nil {
+		cfg = &c.cfg.TCP
+	}
+	s := &TCP{path: p, attached: true}
+	s.core, s.self, s.ifc = c, s, p.ifc
+	s.conn.Init(id, cfg, c.pool)
+	c.tcp.add(keyOfPorts(id.Local, id.Remote), s)
+	return s
+}
+
+// Conn returns the connection. It is the driver's goroutine's; whoever changes
+// it must not call Send or Receive, and calls Kick afterwards.
+func (s *TCP) Conn() *tcp.Conn { return &s.conn }
+
+// Kick makes the driver look at the socket: after a change to its Conn. Any
+// goroutine.
+func (s *TCP) Kick() { s.kick() }
+
+// SetWaiter replaces the user's end; nil: nobody is told. Driver's goroutine.
+func (s *TCP) SetWaiter(w Waiter) { s.waiter = w }
+
+// deliver passes a new connection to its listener, and events to the user.
+func (s *TCP) deliver(now clock.Time, ev tcp.Events) {
+	if l := s.listener; l != nil && !s.halfOpen && ev&tcp.EventConnected != 0 {
+		s.listener = nil
+		if l.closed {
+			s.drop(now)
+			return
+		}
+		l.accept(s)
+	}
+	if s.waiter != nil {
+		s.waiter.Ready(ev)
+	}
+}
+
+// drop ends a connection that no user has, with a reset.
+func (s *TCP) drop(now clock.Time) {
+	s.applied |= intentAbort
+	s.conn.Abort(now)
+	s.collect(now)
+	s.enqueue()
+}
+
+// collect acts on the connection's events and publishes them.
+func (s *TCP) collect(now clock.Time) {
+	ev := s.conn.TakeEvents()
+	if ev == 0 {
+		return
+	}
+	c := s.core
+	st := s.status.Load()
+	if ev&tcp.EventConnected != 0 {
+		st |= statusConnected
+		c.stats.TCPEstablished++
+		if s.halfOpen {
+			s.leaveHalfOpen()
+			s.listener.untaken.Add(1)
+		}
+	}
+	if ev&tcp.EventPeerClosed != 0 {
+		st |= statusPeerClosed
+	}
+	if e := s.conn.Err(); e != errno.OK && st&statusFailed == 0 {
+		if s.failed != errno.OK {
+			e = s.failed
+		}
+		st |= statusFailed | uint32(e)<<statusErrnoShift
+		ev |= tcp.EventFailed
+		c.stats.TCPFailed++
+	}
+	if ev&(tcp.EventTimeWait|tcp.EventClosed) != 0 {
+		st |= statusFinished
+	}
+	s.status.Store(st)
+	if ev&tcp.EventTimeWait != 0 {
+		if c.timeWait.add(s.conn.TimeWait()) {
+			c.stats.TCPTimeWaitEvicted++
+		}
+	}
+	if st&statusFinished != 0 {
+		s.detach()
+	}
+	s.notify(ev)
+}
+
+// leaveHalfOpen gives back the connection's place in the SYN queue.
+func (s *TCP) leaveHalfOpen() {
+	s.halfOpen = false
+	s.listener.halfOpen--
+	s.core.tcp.halfOpen--
+}
+
+// detach takes the socket out of the demultiplexer. The user may still read
+// what has arrived.
+func (s *TCP) detach() {
+	if !s.attached {
+		return
+	}
+	s.attached = false
+	c, id := s.core, s.conn.ID()
+	c.tcp.remove(keyOfPorts(id.Local, id.Remote))
+	c.timers.Set(&s.timer, s, 0)
+	if s.dialed {
+		if c.tcp.dialed[id.Local]--; c.tcp.dialed[id.Local] == 0 {
+			delete(c.tcp.dialed, id.Local)
+		}
+	}
+	if s.halfOpen {
+		// It failed before it was connected: no user ever hears of it.
+		s.leaveHalfOpen()
+		s.listener = nil
+		s.applied |= intentAbort
+	}
+}
+
+// attend carries out what the user has asked for since the last time.
+func (s *TCP) attend(now clock.Time) {
+	want := intent(s.intent.Load())
+	fresh := want &^ s.applied
+	s.applied |= fresh
+	if s.attached {
+		if fresh&intentCloseRead != 0 {
+			s.conn.CloseRead(now)
+		}
+		if fresh&intentCloseWrite != 0 {
+			s.conn.CloseWrite(now)
+		}
+		if fresh&intentClose != 0 {
+			s.conn.Close(now)
+		}
+		if fresh&intentAbort != 0 {
+			s.conn.Abort(now)
+		}
+		s.collect(now)
+	}
+	if fresh&(intentClose|intentAbort) != 0 {
+		s.waiter = nil // the user has gone
+	}
+	s.enqueue()
+}
+
+// unpark puts the socket back to work: its neighbour has answered, or not.
+func (s *TCP) unpark(now clock.Time, why neighbor.Reason) {
+	s.parked = false
+	if why == neighbor.Unanswered {
+		s.unreachable(now, errno.HostUnreach)
+	}
+	s.enqueue()
+}
+
+// unreachable tells the connection that there is no way to its peer. While it
+// opens that is the end of it: this is our own finding, not a router's, and the
+// user is better served at once.
+func (s *TCP) unreachable(now clock.Time, e errno.Errno) {
+	if !s.attached {
+		return
+	}
+	if s.conn.State() == tcp.StateSynSent {
+		s.failed = e
+		s.conn.Abort(now)
+	} else {
+		s.conn.Unreachable(now, e)
+	}
+	s.collect(now)
+}
+
+// rest is called when the connection has nothing to send: it waits for its
+// next timer or, if it is over and its user gone, gives back its memory.
+func (s *TCP) rest() {
+	if s.attached {
+		s.core.timers.Set(&s.timer, s, s.conn.Deadline())
+		return
+	}
+	if !s.released && s.applied&(intentClose|intentAbort) != 0 {
+		s.released = true
+		s.conn.In.Reset()
+		s.conn.Out.Reset()
+	}
+}
+
+// confirm tells the neighbour table that the peer hears us: RFC 4861 7.3.1.
+func (s *TCP) confirm(now clock.Time) {
+	if s.path.next.IsValid() && (!s.confirmed.IsSet() || now.Sub(s.confirmed) >= confirmEvery) {
+		s.confirmed = now
+		s.path.ifc.neigh.Confirm(now, s.path.next)
+	}
+}
+
+// sendReset answers a segment that is for no connection, RFC 9293 3.10.7.1.
+func (c *Core) sendReset(in *inbound, h *wire.TCP, n int) {
+	var rst wire.TCP
+	if tcp.Reset(h, n, &rst) {
+		c.drop(c.answerTCP(in, &rst))
+	}
+}

@@ -1,0 +1,85 @@
+package core
+
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/timer"
+	"smolnet/netstack/wire"
+)
+
+// A timeWait stands for a connection in TIME-WAIT.
+type timeWait struct {
+	rec   tcp.TimeWait
+	timer timer.Entry
+}
+
+// timeWaits are the records of all connections in TIME-WAIT. There are at most
+// limit: the one that is nearest to its end makes room.
+type timeWaits struct {
+	records map[connKey]*timeWait
+	timers  timer.Queue[*timeWait]
+	limit   int
+}
+
+func (t *timeWaits) init(limit int) {
+	t.records = make(map[connKey]*timeWait)
+	t.limit = limit
+}
+
+// add keeps a record, and reports whether another one had to go.
+func (t *timeWaits) add(rec tcp.TimeWait) (evicted bool) {
+	if len(t.records) >= t.limit {
+		if old, ok := t.timers.Pop(clock.Never); ok {
+			t.forget(old)
+			evicted = true
+		}
+	}
+	w := &timeWait{rec: rec}
+	t.records[w.key()] = w
+	t.timers.Set(&w.timer, w, rec.Deadline())
+	return evicted
+}
+
+func (w *timeWait) key() connKey {
+	id := w.rec.ID()
+	return keyOfPorts(id.Local, id.Remote)
+}
+
+func (t *timeWaits) forget(w *timeWait) {
+	t.timers.Set(&w.timer, w, 0)
+	delete(t.records, w.key())
+}
+
+// expire forgets the records whose time is over.
+func (t *timeWaits) expire(now clock.Time) {
+	for {
+		w, ok := t.timers.Pop(now)
+		if !ok {
+			return
+		}
+		t.forget(w)
+	}
+}
+
+// receiveTimeWait passes a segment to a record. It reports whether the segment
+// is dealt with: it is not if it may open a new connection.
+func (c *Core) receiveTimeWait(now clock.Time, in *inbound, w *timeWait, h *wire.TCP, payload []byte) (wire.Drop, bool) {
+	action, d := w.rec.Receive(now, h, len(payload))
+	switch action {
+	case tcp.ActionReopen:
+		c.timeWait.forget(w)
+		return wire.DropNone, false
+	case tcp.ActionReset:
+		c.sendReset(in, h, len(payload))
+	case tcp.ActionAck:
+		var ack wire.TCP
+		w.rec.Ack(now, &ack)
+		c.drop(c.answerTCP(in, &ack))
+	}
+	if at := w.rec.Deadline(); at.IsSet() {
+		c.timeWait.timers.Set(&w.timer, w, at)
+	} else {
+		c.timeWait.forget(w) // a reset ended it
+	}
+	return d, true
+}
