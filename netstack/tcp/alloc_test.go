@@ -1,0 +1,171 @@
+//go:build !race
+
+package tcp_test
+
+import (
+	"runtime/debug"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/stream"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/wire"
+)
+
+// A wirePair is two open connections with nothing but memory between them.
+type wirePair struct {
+	now  clock.Time
+	a, b tcp.Conn
+	buf  []byte
+	h    TCP
+	segs int
+}
+
+func newWirePair(t testing.TB, cfg *tcp.Config, room int) *wirePair {
+	p := &wirePair{now: epoch, buf: make([]byte, room)}
+	id := newHarness(nil).id
+	pool := stream.NewPool(0)
+	p.a.Init(id, cfg, pool)
+	p.b.Init(tcp.ID{Local: id.Remote, Remote: id.Local}, cfg, pool)
+	p.a.Connect(p.now, 0xffff_0000, ethMTU)
+	w, ok := p.a.Send(p.now, p.buf)
+	require.True(t, ok)
+	_, err := wire.ParseTCP(p.buf[:w.Len], &p.h)
+	require.NoError(t, err)
+	p.b.Accept(p.now, 77, ethMTU, &p.h)
+	p.settle()
+	require.Equal(t, tcp.StateEstablished, p.a.State())
+	require.Equal(t, tcp.StateEstablished, p.b.State())
+	return p
+}
+
+// move passes on what from has to say.
+func (p *wirePair) move(from, to *tcp.Conn) (any bool) {
+	for {
+		w, ok := from.Send(p.now, p.buf)
+		if !ok {
+			return any
+		}
+		payload, err := wire.ParseTCP(p.buf[:w.Len], &p.h)
+		if err != nil {
+			panic(err)
+		}
+		to.Receive(p.now, &p.h, payload)
+		p.segs++
+		any = true
+	}
+}
+
+func (p *wirePair) settle() {
+	for p.move(&p.a, &p.b) || p.move(&p.b, &p.a) {
+	}
+}
+
+// No allocation for a segment sent or received in a transfer that is under way:
+// in order, with acknowledgments, window updates and timers.
+func TestBulkAllocs(t *testing.T) {
+	for name, c := range map[string]struct {
+		cfg  tcp.Config
+		room int
+	}{
+		"timestamps":    {tcp.Config{}, ethMTU},
+		"no options":    {tcp.Config{NoTimestamps: true, NoWindowScale: true}, ethMTU},
+		"super-frames":  {tcp.Config{}, 64 << 10},
+		"ack at once":   {tcp.Config{DelayedAck: -1}, ethMTU},
+		"small windows": {tcp.Config{RecvBuffer: 8192, SendBuffer: 8192}, ethMTU},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newWirePair(t, &c.cfg, c.room)
+			data := make([]byte, 32<<10)
+			moved := 0
+			turn := func() {
+				p.now = p.now.Add(time.Millisecond)
+				for range 8 {
+					moved += p.a.Out.Write(data)
+					p.settle()
+					for n := p.b.In.Read(data); n > 0; n = p.b.In.Read(data) {
+						p.settle()
+					}
+				}
+				p.b.Out.Write(data[:10])
+				p.settle()
+				p.a.In.Read(data)
+			}
+			defer debug.SetGCPercent(debug.SetGCPercent(-1)) // else the page pool is emptied
+			for range 50 {
+				turn()
+			}
+			moved, p.segs = 0, 0
+			require.Zero(t, testing.AllocsPerRun(50, turn))
+			require.Greater(t, moved, 1<<20, "data did move")
+			require.Greater(t, p.segs, 100)
+		})
+	}
+}
+
+// Nor for loss: gaps on one side, duplicates, recovery and timeouts on the other.
+func TestLossAllocs(t *testing.T) {
+	cfg := tcp.Config{RecvBuffer: 256 << 10, SendBuffer: 256 << 10}
+	p := newWirePair(t, &cfg, ethMTU)
+	data := make([]byte, 32<<10)
+	n := 0
+	lossy := func(from, to *tcp.Conn) (any bool) {
+		for {
+			w, ok := from.Send(p.now, p.buf)
+			if !ok {
+				return any
+			}
+			any = true
+			payload, err := wire.ParseTCP(p.buf[:w.Len], &p.h)
+			if err != nil {
+				panic(err)
+			}
+			if n++; n%13 != 0 {
+				to.Receive(p.now, &p.h, payload)
+			}
+		}
+	}
+	turn := func() {
+		p.a.Out.Write(data)
+		for range 20 {
+			lossy(&p.a, &p.b)
+			lossy(&p.b, &p.a)
+			p.b.In.Read(data)
+			p.now = p.now.Add(50 * time.Millisecond)
+		}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	for range 200 {
+		turn()
+	}
+	before := p.b.Info().BytesReceived
+	require.Zero(t, testing.AllocsPerRun(100, turn))
+	require.Greater(t, p.b.Info().BytesReceived-before, uint64(200_000))
+	require.NotZero(t, p.a.Info().Retransmits)
+}
+
+// BenchmarkBulk is the cost of a byte through two connections.
+func BenchmarkBulk(b *testing.B) {
+	for name, room := range map[string]int{"1460": ethMTU, "64K": 64 << 10} {
+		b.Run(name, func(b *testing.B) {
+			cfg := tcp.Config{}
+			p := newWirePair(b, &cfg, room)
+			data := make([]byte, 64<<10)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				p.now = p.now.Add(time.Microsecond)
+				for sent := 0; sent < len(data); {
+					sent += p.a.Out.Write(data[sent:])
+					p.settle()
+					for p.b.In.Read(data) > 0 {
+						p.settle()
+					}
+				}
+			}
+		})
+	}
+}
