@@ -55,7 +55,8 @@ type Core struct {
 
 	ready  []*socket // with events for their users
 	ending bool      // inside EndTurn
-	late   bool      // a socket was queued inside EndTurn
+	closed bool
+	late   bool // a socket was queued inside EndTurn
 	stats  Stats
 	header wire.TCP // of the segment being received
 

@@ -13,8 +13,9 @@ import (
 
 // ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
 // lost. The error is errno.WouldBlock, errno.Closed, or once what an ICMP error
-// or a failed WriteTo of earlier left behind, which goes before datagrams. Any
-// goroutine, one reader at a time.
+// or a failed WriteTo of earlier left behind, which goes before datagrams. An
+// echo socket's ICMP errors stand in the place of the reply: m says of which
+// request, and m.Err is the error. Any goroutine, one reader at a time.
 func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
 	if s.closed.Load() {
 		return 0, 0, m, errno.Closed
@@ -26,7 +27,7 @@ func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
 	if !ok {
 		return 0, 0, m, errno.WouldBlock
 	}
-	return n, size, m, nil
+	return n, size, m, m.Err.Err()
 }
 
 // takeFailure returns the pending errno to the first who asks.

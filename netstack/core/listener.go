@@ -40,6 +40,9 @@ type Listener struct {
 // ours, or no port is left), errno.Invalid (no Accept, multicast or broadcast).
 func (c *Core) ListenTCP(now clock.Time, o ListenOptions) (*Listener, error) {
 	c.attend(now)
+	if c.closed {
+		return nil, errno.Closed
+	}
 	local := clean(o.Local)
 	a := local.Addr()
 	if o.Accept == nil || a.IsMulticast() {

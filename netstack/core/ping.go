@@ -35,6 +35,9 @@ type pingKey struct {
 // (connected), errno.NoBufs (there are [MaxPings]).
 func (c *Core) OpenPing(now clock.Time, o PingOptions) (*Ping, error) {
 	c.attend(now)
+	if c.closed {
+		return nil, errno.Closed
+	}
 	local, remote := o.Local.WithZone("").Unmap(), o.Remote.WithZone("").Unmap()
 	of := local
 	if !of.IsValid() {

@@ -28,6 +28,10 @@ func (ifc *Interface) Receive(now clock.Time, f phy.Frame) {
 	st := &ifc.core.stats
 	st.FramesIn++
 	st.BytesIn += uint64(len(f.Data))
+	if ifc.core.closed {
+		st.Drops[wire.DropClosed]++
+		return
+	}
 	in := inbound{ifc: ifc, intact: ifc.caps.RxChecksum || f.Offload.ChecksumValid || f.Offload.NeedsChecksum}
 	if f.Offload.GSOType == phy.GSOUDP {
 		in.segment = f.Offload.SegmentSize

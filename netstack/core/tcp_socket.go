@@ -63,6 +63,9 @@ func clean(a netip.AddrPort) netip.AddrPort {
 // the Waiter.
 func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	c.attend(now)
+	if c.closed {
+		return nil, errno.Closed
+	}
 	local, remote := clean(o.Local), clean(o.Remote)
 	if remote.IsValid() && remote.Addr().IsUnspecified() {
 		to := loopbackIPv4

@@ -71,6 +71,9 @@ func (d *udpDemux) taken(a netip.Addr, port uint16, reuse bool) bool {
 // Broadcast).
 func (c *Core) OpenUDP(now clock.Time, o UDPOptions) (*UDP, error) {
 	c.attend(now)
+	if c.closed {
+		return nil, errno.Closed
+	}
 	s := &UDP{reuse: o.ReuseAddr}
 	s.waiter = o.Waiter
 	s.proto = wire.ProtoUDP
