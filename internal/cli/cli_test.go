@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"smolnet/phy"
 )
 
 // asProgram makes this test binary run a program instead of tests.
@@ -29,6 +31,19 @@ func TestMain(m *testing.M) {
 			fs := flag.NewFlagSet("program", flag.ExitOnError)
 			Flags(fs)
 			return Parse(fs, args, "ADDRESS", "[URL]")
+		})
+	case "device": // opens its device and is done
+		Main(func(_ context.Context, args []string, _ io.Writer) error {
+			fs := flag.NewFlagSet("program", flag.ContinueOnError)
+			opts := Flags(fs)
+			if err := Parse(fs, args); err != nil {
+				return err
+			}
+			dev, err := opts.Device()
+			if err != nil {
+				return err
+			}
+			return dev.Close()
 		})
 	case "server": // runs until it is told to end
 		Main(func(ctx context.Context, _ []string, out io.Writer) error {
@@ -143,7 +158,7 @@ func TestFlags(t *testing.T) {
 		require.Equal(t, []string{"192.0.2.1"}, fs.Args())
 	}
 	for text, want := range map[string]time.Duration{
-		"50": 50 * time.Millisecond, "1.5s": 1500 * time.Millisecond, "250us": 250 * time.Microsecond, "": defaultShapingInterval,
+		"50": 50 * time.Millisecond, "1.5s": 1500 * time.Millisecond, "250us": 250 * time.Microsecond, "": phy.DefaultShapingInterval,
 	} {
 		fs := flag.NewFlagSet("program", flag.ContinueOnError)
 		o := Flags(fs)
@@ -154,6 +169,15 @@ func TestFlags(t *testing.T) {
 		require.NoError(t, Parse(fs, args))
 		require.Equal(t, want, o.ShapingInterval)
 	}
+}
+
+// TestNeedsDevice: a program that cannot do without a device asks for one.
+func TestNeedsDevice(t *testing.T) {
+	cmd, stderr := program(t, "device")
+	out, err := cmd.Output()
+	require.Equal(t, statusUsage, status(t, err))
+	require.Empty(t, out)
+	require.Regexp(t, `^\S+: which device\? give -tap NAME or -tun NAME.*\n$`, stderr.String())
 }
 
 func TestHelp(t *testing.T) {

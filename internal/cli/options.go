@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"smolnet/phy"
 )
 
 // Options are what the flags say of the device to use and of how bad its link
@@ -24,13 +26,10 @@ type Options struct {
 	ShapingInterval time.Duration // the interval
 }
 
-// defaultShapingInterval is the interval of rate limits, if none is given.
-const defaultShapingInterval = 100 * time.Millisecond
-
 // Flags adds the flags that all examples have to fs, and returns where their
 // values will be. What they say is checked as they are read.
 func Flags(fs *flag.FlagSet) *Options {
-	o := &Options{ShapingInterval: defaultShapingInterval}
+	o := &Options{ShapingInterval: phy.DefaultShapingInterval}
 	fs.Var(&device{&o.TAP, &o.TUN, "-tun"}, "tap", "attach to the TAP interface `NAME`, creating it if need be")
 	fs.Var(&device{&o.TUN, &o.TAP, "-tap"}, "tun", "attach to the TUN interface `NAME`, creating it if need be")
 	fs.Var((*file)(&o.Pcap), "pcap", "write what the stack sends and receives to `FILE`")
