@@ -1,0 +1,182 @@
+package tcp
+
+// RFC 9293 3.10.7.4, fifth step: the ACK field. RFC 5681 2 (what a duplicate
+// is), RFC 6298 and RFC 7323 4 (round-trip times).
+//
+// Invariant: SND.UNA only moves forward, and SND.NXT is never behind it.
+
+import (
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+// receiveAck is the fifth step. A drop other than DropNone ends the processing
+// of the segment.
+func (c *Conn) receiveAck(now clock.Time, s *segment) (Action, wire.Drop) {
+	if c.state == StateSynReceived {
+		// "If SND.UNA < SEG.ACK =< SND.NXT, then enter ESTABLISHED state";
+		// otherwise the segment is answered by <SEQ=SEG.ACK><CTL=RST>.
+		if !s.ack.After(c.snd.una) || s.ack.After(c.snd.max) {
+			return ActionReset, wire.DropBadAck
+		}
+		c.acceptHandshake(now, s)
+		return ActionNone, wire.DropNone
+	}
+	// RFC 9293 MAY-12 and RFC 5961 5.2: "((SND.UNA - MAX.SND.WND) =< SEG.ACK
+	// =< SND.NXT)"; anything else is a blind guess at injecting data.
+	if s.ack.After(c.snd.max) || s.ack.Before(c.snd.una-Seq(c.snd.maxWnd)) {
+		return ActionNone, c.challenge(now, wire.DropBadAck)
+	}
+	switch {
+	case s.ack.After(c.snd.una):
+		c.ackNew(now, s)
+	case s.ack == c.snd.una:
+		c.ackSame(now, s)
+	default:
+		return ActionNone, wire.DropNone // "a duplicate ... can be ignored"
+	}
+	c.updateWindow(now, s)
+	if c.snd.finQueued && c.snd.una.After(c.snd.finSeq) {
+		c.finAcked(now)
+	}
+	return ActionNone, wire.DropNone
+}
+
+// acceptHandshake goes from SYN-RECEIVED to ESTABLISHED.
+func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
+	rtt := c.rtt.acked(now, s.ack)
+	c.snd.una, c.snd.nxt = s.ack, s.ack
+	c.takeWindow(s)
+	if rtt > 0 {
+		c.rtt.sample(rtt, c.cfg.rtoBounds())
+	}
+	c.established(now)
+}
+
+// ackNew takes an acknowledgment of something new.
+func (c *Conn) ackNew(now clock.Time, s *segment) {
+	acked := s.ack.Sub(c.snd.una)
+	sample := AckSample{
+		Acked: acked, InFlight: c.flight(), InRecovery: c.snd.recovering, WindowLimited: c.snd.limited,
+		RTT: c.measure(now, s),
+	}
+	data := acked
+	if c.snd.finQueued && s.ack.After(c.snd.finSeq) {
+		data--
+	}
+	c.snd.una = s.ack
+	c.snd.nxt = maxSeq(c.snd.nxt, s.ack)
+	if data > 0 {
+		// What is acknowledged is never sent again: it is gone.
+		c.Out.Release(c.Out.Start() + uint64(data))
+		c.stats.bytesAcked += uint64(data)
+		c.events |= EventWritable
+	}
+	c.retries = 0
+	c.probe.answered()
+	c.soft = 0
+	restart := true
+	if c.snd.recovering {
+		restart = c.ackInRecovery(now, acked)
+	} else {
+		c.snd.dupAcks, c.snd.left = 0, 0
+	}
+	c.congestion.OnAck(now, sample)
+	c.timers[timerUser] = 0
+	if !c.outstanding() {
+		c.timers[timerRetransmit] = 0 // RFC 6298 5.2
+		c.snd.resend = false
+		return
+	}
+	if restart {
+		c.armRetransmit(now) // RFC 6298 5.3
+	}
+	c.armUserTimeout(now)
+}
+
+// measure returns the round-trip time that an acknowledgment tells and feeds it
+// to the estimator; zero if it tells none.
+//
+// The one segment that is timed gives the finest measure. RFC 7323 4 would take
+// one from each echoed timestamp as well, at a millisecond's grain and, by its
+// appendix G, with smaller weights. They are used where the clock is no help:
+// for what was sent more than once (RFC 6298 3, Karn).
+func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
+	rtt := c.rtt.acked(now, s.ack)
+	if rtt == 0 && c.ts.on && !c.rtt.timing && c.snd.una.Before(c.snd.resentTo) {
+		rtt = c.ts.rtt(now, s.h.Options.TSEcr)
+	}
+	if rtt > 0 {
+		c.rtt.sample(rtt, c.cfg.rtoBounds())
+	}
+	return rtt
+}
+
+// ackSame takes an acknowledgment of nothing new.
+func (c *Conn) ackSame(now clock.Time, s *segment) {
+	if c.timers[timerProbe].IsSet() || c.probe.unanswered > 0 {
+		// RFC 9293 MUST-37, 3.8.6.1: "As long as the receiving TCP peer
+		// continues to send acknowledgments in response to the probe
+		// segments, the sending TCP peer MUST allow the connection to stay
+		// open."
+		c.probe.answered()
+		c.timers[timerUser] = 0
+	}
+	// RFC 5681 2: a duplicate acknowledgment has (a) data outstanding, (b) no
+	// data in it, (c) neither SYN nor FIN, (d) the greatest acknowledgment
+	// number so far, and (e) the window of the last one.
+	if !c.outstanding() || len(s.payload) > 0 || s.drop != wire.DropNone || s.has(wire.FIN) ||
+		c.windowOf(s) != c.snd.wnd {
+		return
+	}
+	c.stats.duplicateAcks++
+	c.ackDuplicate(now)
+}
+
+// windowOf returns the window that a segment announces.
+func (c *Conn) windowOf(s *segment) uint32 {
+	if s.h.Flags.Has(wire.SYN) {
+		return uint32(s.h.Window)
+	}
+	return uint32(s.h.Window) << c.snd.scale
+}
+
+// updateWindow takes the window of a segment unless it is an older one: "If
+// (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))".
+func (c *Conn) updateWindow(now clock.Time, s *segment) {
+	if !c.snd.wl1.Before(s.seq) && (c.snd.wl1 != s.seq || c.snd.wl2.After(s.ack)) {
+		return
+	}
+	closed := c.snd.wnd == 0
+	c.takeWindow(s)
+	if closed && c.snd.wnd > 0 {
+		c.probe = probe{}
+		if c.outstanding() && !c.timers[timerRetransmit].IsSet() {
+			c.armRetransmit(now) // what the probes sent is ordinary data now
+		}
+	}
+}
+
+// takeWindow sets SND.WND, SND.WL1 and SND.WL2. MUST-34: the right edge may
+// have moved back behind what is in flight; nothing counts on it that it did
+// not, and SHLD-15: nothing new is sent until there is room again.
+func (c *Conn) takeWindow(s *segment) {
+	c.snd.wnd = c.windowOf(s)
+	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
+	c.snd.wl1, c.snd.wl2 = s.seq, s.ack
+}
+
+// finAcked changes state when everything including our FIN is acknowledged.
+func (c *Conn) finAcked(now clock.Time) {
+	switch c.state {
+	case StateFinWait1:
+		c.setState(StateFinWait2)
+		c.armFinWait2(now)
+	case StateClosing:
+		c.enterTimeWait(now)
+	case StateLastAck:
+		c.finish()
+	}
+}

@@ -1,0 +1,315 @@
+// Package tcp is one TCP connection, RFC 9293: a machine with no I/O and no
+// clock. Its owner passes segments in with [Conn.Receive] and fetches segments
+// with [Conn.Send]; [Conn.Deadline] says when to fetch although nothing
+// happened. Its user shares the two streams In and Out with it, and nothing
+// else.
+//
+//	for every segment that arrives:    c.Receive(now, &h, payload)
+//	until it has nothing to say:       c.Send(now, buffer)
+//	then look at what happened:        c.TakeEvents()
+//	and come back to Send at:          c.Deadline()
+//
+// Receive never transmits, so that all segments that have arrived are looked
+// at before an acknowledgment goes out (RFC 9293 MUST-59). Send decides and
+// builds in one go. Checksums, addresses and what is no segment of this
+// connection are the owner's business: see [CheckListen], [Reset] and the
+// [TimeWait] record.
+//
+// What is left out: the urgent mechanism (URG is ignored and urgent data comes
+// in line, which RFC 6093 advises), IP options and security labels.
+package tcp
+
+import (
+	"net/netip"
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
+	"smolnet/netstack/stream"
+)
+
+// An ID names a connection: the demux key.
+type ID struct{ Local, Remote netip.AddrPort }
+
+// Events are what changed for the user or the owner since they were last
+// taken.
+type Events uint16
+
+// The events.
+const (
+	EventConnected  Events = 1 << iota // reached ESTABLISHED
+	EventReadable                      // In grew
+	EventWritable                      // Out has given back room
+	EventPeerClosed                    // FIN arrived in order: In ends at its End
+	EventFailed                        // Err is set: reset, timed out, refused
+	// EventTimeWait: entered TIME-WAIT. Fetch what Send has to say (the
+	// acknowledgment of the peer's FIN), then take the record with TimeWait
+	// and drop the Conn.
+	EventTimeWait
+	// EventClosed: entered CLOSED. Nothing will be accepted any more, and
+	// nothing be sent but what Send has to say at once: a last RST or ACK.
+	EventClosed
+)
+
+// An Action is how the owner answers the very segment that it passed in.
+type Action uint8
+
+// The actions.
+const (
+	ActionNone   Action = iota
+	ActionReset         // answer with Reset (RFC 9293 3.10.7.1 form)
+	ActionAck           // TIME-WAIT record: answer with its Ack
+	ActionReopen        // TIME-WAIT record: this SYN may open a new connection (RFC 6191 / RFC 9293 MAY-2); forget the record
+)
+
+// A Segment is what Send wrote.
+type Segment struct {
+	Len         int    // TCP header and payload, bytes; checksum field zero
+	SegmentSize uint16 // not zero: a super-frame, to be cut into pieces of that payload size
+}
+
+// A Conn is one connection. Only In and Out (one reader, one writer) and
+// WindowUpdateDue may be used by other goroutines than the owner's. It must
+// not be copied, and must be told its name by Init before anything else.
+//
+// The first byte of Out has the sequence number ISS+1, the first byte of In
+// IRS+1.
+type Conn struct {
+	In  stream.Stream // receive stream; the user consumes
+	Out stream.Stream // send stream; the user produces
+
+	shared sharedWindow
+	pool   *stream.Pool
+	cfg    *Config
+	id     ID
+
+	state   State
+	passive bool // opened by Accept, RFC 9293 MUST-11
+	v6      bool
+	events  Events
+	failure errno.Errno // why the connection ended; OK: it did not fail
+	soft    errno.Errno // soft ICMP error since the last progress
+
+	noDelay    bool
+	orphan     bool // the user has closed, or aborted
+	readClosed bool // arriving data is thrown away
+	resetDue   bool // Send owes a RST
+	ackNow     bool // Send owes an acknowledgment
+
+	trimBackoff uint8
+	mtu         int32 // path's limit on header and data, bytes
+	peerMSS     uint16
+	retries     int // retransmission time-outs since the last progress
+
+	timers timers
+	rtt    estimator
+	snd    sendSpace
+	rcv    receiveSpace
+	ts     timestamps
+	probe  probe
+	keep   keepAlive
+
+	challenges   limiter
+	userTimeout  time.Duration
+	lastReceived clock.Time // an acceptable segment
+	lastSent     clock.Time // data
+	paceFree     clock.Time // when a paced sender has made up for what it sent
+
+	congestion Congestion
+	reno       NewReno // what congestion is by default
+	stats      counters
+}
+
+// sendSpace is RFC 9293 3.3.1, the send sequence variables.
+type sendSpace struct {
+	iss      Seq
+	una      Seq // SND.UNA: oldest unacknowledged
+	nxt      Seq // next to send; a time-out takes it back to una
+	max      Seq // SND.NXT as the RFC means it: beyond everything ever sent
+	wl1, wl2 Seq // segment that the window was last taken from
+	wnd      uint32
+	maxWnd   uint32 // the largest wnd so far
+	scale    uint8  // of the peer's windows
+	small    Seq    // end of the last small segment sent (Minshall)
+	mss      int    // largest segment, without options: Eff.snd.MSS
+
+	finQueued bool // the user has closed its side: FIN follows the data
+	finSeq    Seq  // of that FIN
+
+	recovering   bool
+	firstPartial bool // no partial acknowledgment in this recovery yet
+	resend       bool // Send owes the segment at una
+	limited      bool // the congestion window is what holds back data
+	dupAcks      uint16
+	left         int // bytes that duplicate acknowledgments say have left the network
+	recover      Seq // RFC 6582: beyond everything sent when the recovery began
+	resentTo     Seq // beyond everything that was sent more than once
+}
+
+// receiveSpace is RFC 9293 3.3.1, the receive sequence variables.
+type receiveSpace struct {
+	irs     Seq
+	nxt     Seq // RCV.NXT
+	adv     Seq // RCV.NXT + RCV.WND: the rightmost edge ever announced
+	lastAck Seq // Last.ACK.sent, RFC 7323
+	scale   uint8
+	finSeen bool // a FIN has arrived, perhaps ahead of data
+	finDone bool // and all data before it
+	finSeq  Seq
+
+	quickAcks uint8  // segments still to be acknowledged at once
+	dupAcks   uint8  // duplicate acknowledgments owed for segments out of order
+	segment   uint16 // largest payload seen, for "every second full-sized segment"
+	mss       uint16 // what we announced
+	gaps      ranges // what has arrived beyond nxt
+}
+
+// Init names the connection and gives it its configuration, nil meaning the
+// defaults, and the pool that its streams take their pages from. It is called
+// once.
+func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
+	if cfg == nil {
+		cfg = &defaults
+	}
+	c.id, c.cfg, c.pool = id, cfg, pool
+	c.v6 = id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6()
+	c.In.Init(pool, bufferSize(cfg.RecvBuffer))
+	c.Out.Init(pool, bufferSize(cfg.SendBuffer))
+	c.shared.close()
+	c.noDelay = cfg.NoDelay
+	c.userTimeout = max(cfg.UserTimeout, 0)
+	c.keep.set(cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount)
+	c.congestion = &c.reno
+	if cfg.NewCongestion != nil {
+		c.congestion = cfg.NewCongestion()
+	}
+}
+
+// Connect is an active OPEN: Send has a SYN afterwards. iss is the initial
+// sequence number, see [ISNSource]. mtu is the largest IP payload (TCP header
+// and data, bytes) that the path takes, such as 1480 for IPv4 over Ethernet.
+func (c *Conn) Connect(now clock.Time, iss Seq, mtu int) {
+	c.open(now, iss, mtu)
+	c.setState(StateSynSent)
+	c.check()
+}
+
+// open sets up what active and passive opens have in common.
+func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
+	s := &c.snd
+	s.iss, s.una, s.nxt, s.max = iss, iss, iss, iss
+	s.small, s.recover, s.resentTo = iss, iss, iss
+	c.mtu = clampMTU(mtu)
+	c.peerMSS = defaultMSS(c.v6)
+	c.rcv.mss = c.announcedMSS()
+	c.rcv.segment = min(c.rcv.mss, defaultMSS4)
+	c.rcv.quickAcks = quickAcks
+	c.rcv.scale = windowScale(c.In.Limit())
+	c.ts.offset = timestampOffset(now, iss)
+	c.rtt.rto = c.cfg.initialRTO()
+	c.updateMSS()
+}
+
+// ID returns the connection's name.
+func (c *Conn) ID() ID { return c.id }
+
+// State returns the connection's state.
+func (c *Conn) State() State { return c.state }
+
+// Err returns why the connection ended, OK while it has not or if it ended
+// well.
+func (c *Conn) Err() errno.Errno { return c.failure }
+
+// TakeEvents returns what has happened since it was last called.
+func (c *Conn) TakeEvents() Events {
+	e := c.events
+	c.events = 0
+	return e
+}
+
+// Unreachable takes an ICMP error that the owner has validated (RFC 5927, see
+// InFlight).
+//
+// RFC 9293 SHLD-26, 3.9.2.2: hard errors (ConnRefused, ProtoNoSupport) end a
+// connection that is not synchronised; on others RFC 5927 5.2 has them treated
+// as soft ones. MUST-56: soft errors "MUST NOT abort the connection"; they are
+// remembered as the reason if it times out before it makes progress.
+func (c *Conn) Unreachable(_ clock.Time, e errno.Errno) {
+	if e == errno.OK || c.state == StateClosed || c.state == StateTimeWait {
+		return
+	}
+	hard := e == errno.ConnRefused || e == errno.ProtoNoSupport
+	if hard && !c.state.synchronized() {
+		c.fail(e)
+		return
+	}
+	if !hard {
+		c.soft = e
+	}
+}
+
+// InFlight reports whether seq was sent and is not acknowledged: RFC 5927 4.1
+// believes only ICMP errors that quote such a segment.
+func (c *Conn) InFlight(seq Seq) bool {
+	return !seq.Before(c.snd.una) && seq.Before(c.snd.max)
+}
+
+// SetNoDelay turns Nagle's algorithm off or on (RFC 9293 MUST-17).
+func (c *Conn) SetNoDelay(on bool) { c.noDelay = on }
+
+// SetUserTimeout changes how long sent data may stay unacknowledged; zero or
+// negative leaves it to Config.RetransmitLimit.
+func (c *Conn) SetUserTimeout(now clock.Time, d time.Duration) {
+	c.userTimeout = max(d, 0)
+	c.timers[timerUser] = 0
+	if c.state.synchronized() && c.state != StateTimeWait && c.outstanding() {
+		c.armUserTimeout(now)
+	}
+}
+
+// outstanding reports whether anything was sent and is not acknowledged.
+func (c *Conn) outstanding() bool { return c.snd.una.Before(c.snd.max) }
+
+// flight returns how much is out and not presumed lost.
+func (c *Conn) flight() int { return c.snd.nxt.Sub(c.snd.una) }
+
+// Streams and sequence numbers: both count from the byte after the SYN.
+
+// outSeq returns the sequence number of the byte at an offset of Out.
+func (c *Conn) outSeq(off uint64) Seq { return c.snd.iss + 1 + Seq(uint32(off)) }
+
+// outOffset returns the offset in Out of a sequence number in flight.
+func (c *Conn) outOffset(seq Seq) uint64 {
+	start := c.Out.Start()
+	return start + uint64(uint32(seq-c.outSeq(start)))
+}
+
+// inOffset returns the offset in In of a sequence number at or beyond RCV.NXT,
+// before the FIN was received.
+func (c *Conn) inOffset(seq Seq) uint64 { return c.In.End() + uint64(uint32(seq-c.rcv.nxt)) }
+
+// limiter bounds how often something is done, RFC 5961 7.
+type limiter struct {
+	since clock.Time
+	count uint8
+}
+
+// allow reports whether it may be done once more.
+func (l *limiter) allow(now clock.Time) bool {
+	if !l.since.IsSet() || now.Sub(l.since) >= challengeWindow {
+		*l = limiter{since: now}
+	}
+	if l.count >= challengeLimit {
+		return false
+	}
+	l.count++
+	return true
+}
+
+// RFC 5961 7: "no more than X challenge ACKs in any Y second window"; its
+// example is ten in five seconds. The count is the connection's own: a shared
+// one tells an attacker about other connections (CVE-2016-5696).
+const (
+	challengeLimit  = 10
+	challengeWindow = 5 * time.Second
+)

@@ -1,0 +1,169 @@
+package tcp
+
+// RFC 9293 3.10.7.4, seventh and eighth step: segment text and FIN. RFC 9293
+// 3.8.6.3 and RFC 5681 4.2: when to acknowledge.
+//
+// Invariant: In ends at RCV.NXT (until the FIN, or until nobody reads any
+// more), and the gaps' spans lie beyond RCV.NXT and inside the window.
+
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+const (
+	// quickAcks is how many segments of a new connection are acknowledged at
+	// once, so that the peer's slow start is not slowed further.
+	quickAcks = 16
+
+	// maxDupAcks bounds the duplicate acknowledgments that are owed at a time.
+	// A peer needs three to see a loss and one for each further segment to
+	// keep its clock; a turn of the owner hardly brings more than this.
+	maxDupAcks = 64
+)
+
+// receiveText is the seventh step, in ESTABLISHED, FIN-WAIT-1 and FIN-WAIT-2.
+func (c *Conn) receiveText(now clock.Time, s *segment) {
+	p := s.payload
+	if len(p) == 0 {
+		return
+	}
+	if c.orphan {
+		// RFC 9293 SHLD-3, 3.6.1: "if new data is received after CLOSE is
+		// called, its TCP implementation SHOULD send a RST to show that data
+		// was lost".
+		s.drop = wire.DropClosed
+		c.finish()
+		c.resetDue = true
+		return
+	}
+	if c.rcv.finSeen { // nothing comes after the FIN
+		p = p[:max(min(len(p), c.rcv.finSeq.Sub(s.seq)), 0)]
+		if len(p) == 0 {
+			s.drop = wire.DropDuplicate
+			return
+		}
+	}
+	c.rcv.segment = max(c.rcv.segment, uint16(min(len(p), int(c.rcv.mss))))
+	c.armTrim(now)
+	if s.seq == c.rcv.nxt {
+		c.receiveInOrder(now, s, p)
+	} else {
+		c.receiveAhead(s, p)
+	}
+}
+
+// receiveInOrder takes text that begins at RCV.NXT.
+func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
+	r := &c.rcv
+	n := len(p)
+	gaps := !r.gaps.empty()
+	if !c.readClosed {
+		end := c.In.End()
+		n = int(c.In.WriteAt(end, p) - end)
+	}
+	if n == 0 {
+		c.ackNow = true
+		s.drop = wire.DropNoMemory
+		return
+	}
+	old := r.nxt
+	r.nxt = r.nxt.Add(n)
+	if gaps {
+		r.nxt = r.gaps.advance(r.nxt)
+	}
+	r.adv = maxSeq(r.adv, r.nxt)
+	r.dupAcks = 0
+	grown := uint64(r.nxt.Sub(old))
+	c.stats.bytesReceived += grown
+	if !c.readClosed {
+		c.In.Extend(c.In.End() + grown)
+		c.events |= EventReadable
+	}
+	c.scheduleAck(now, gaps || n < len(p))
+}
+
+// scheduleAck owes the acknowledgment of text in order, at once or later.
+func (c *Conn) scheduleAck(now clock.Time, atOnce bool) {
+	r := &c.rcv
+	delay := c.cfg.delayedAck()
+	switch {
+	case atOnce:
+		// RFC 5681 4.2: "a TCP receiver SHOULD send an immediate ACK when it
+		// receives a data segment that fills in all or part of a gap".
+		c.ackNow = true
+	case r.quickAcks > 0:
+		r.quickAcks--
+		c.ackNow = true
+	case r.nxt.Sub(r.lastAck) >= 2*int(r.segment):
+		// RFC 9293 SHLD-19, 3.8.6.3: "at least every second full-sized
+		// segment". MUST-58: of more that have arrived, the last one.
+		c.ackNow = true
+	case delay <= 0:
+		c.ackNow = true
+	case !c.timers[timerDelayedAck].IsSet():
+		// RFC 9293 SHLD-18, MUST-40. MAY-16: PSH changes nothing; what is
+		// pushed is read at once anyway, and the answer carries the ACK.
+		c.timers[timerDelayedAck] = now.Add(delay)
+	}
+}
+
+// receiveAhead keeps text that begins beyond RCV.NXT. RFC 9293 SHLD-31, 3.10.7.4:
+// segments "SHOULD be held for later processing"; how many is a question of
+// memory only.
+func (c *Conn) receiveAhead(s *segment, p []byte) {
+	r := &c.rcv
+	c.stats.outOfOrder++
+	c.oweDupAck()
+	n := len(p)
+	if !c.readClosed {
+		off := c.inOffset(s.seq)
+		n = int(c.In.WriteAt(off, p) - off)
+	}
+	if n == 0 || !r.gaps.add(c.pool, s.seq, s.seq.Add(n)) {
+		s.drop = wire.DropNoMemory
+	}
+}
+
+// oweDupAck owes a duplicate acknowledgment. RFC 9293 MAY-13 and RFC 5681 4.2: "a TCP
+// receiver SHOULD send an immediate duplicate ACK when an out-of-order segment
+// arrives". The peer counts them, so each segment gets its own although
+// several may have arrived before Send is asked.
+func (c *Conn) oweDupAck() { c.rcv.dupAcks = min(c.rcv.dupAcks+1, maxDupAcks) }
+
+// receiveFin is the eighth step. A FIN ahead of missing data is remembered.
+func (c *Conn) receiveFin(now clock.Time, s *segment) {
+	r := &c.rcv
+	if s.has(wire.FIN) && !r.finSeen {
+		seq := s.seq.Add(len(s.payload))
+		if !r.gaps.empty() && r.gaps.end().After(seq) {
+			s.drop = wire.DropBadHeader // data that came earlier lies behind it
+			return
+		}
+		if seq != r.nxt && len(s.payload) == 0 {
+			c.oweDupAck()
+		}
+		r.finSeen, r.finSeq = true, seq
+	}
+	if !r.finSeen || r.nxt != r.finSeq {
+		return
+	}
+	// "Advance RCV.NXT over the FIN, and send an acknowledgment for the FIN."
+	r.finDone = true
+	r.nxt++
+	r.adv = maxSeq(r.adv, r.nxt)
+	r.dupAcks = 0
+	c.shared.close()
+	c.ackNow = true
+	c.events |= EventPeerClosed
+	switch c.state {
+	case StateEstablished:
+		c.setState(StateCloseWait)
+	case StateFinWait1:
+		// Had our FIN been acknowledged by this segment, the fifth step
+		// would have entered FIN-WAIT-2.
+		c.setState(StateClosing)
+	case StateFinWait2:
+		c.enterTimeWait(now)
+	}
+}

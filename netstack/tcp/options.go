@@ -1,0 +1,181 @@
+package tcp
+
+// RFC 9293 3.7.1 (maximum segment size), RFC 6691, RFC 7323 (window scale and
+// timestamps): what SYNs agree on.
+
+import (
+	"math/bits"
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+const (
+	// RFC 9293 MUST-15, 3.7.1: without an MSS option the peer takes these.
+	defaultMSS4 = 536
+	defaultMSS6 = 1220
+
+	maxMSS = 1<<16 - 1
+	// minMSS bounds what a peer or a path can make of us: segments of a few
+	// bytes each are an attack on our time and the network's.
+	minMSS = 48
+
+	timestampsLen = 12 // with two NOPs before it, RFC 7323 appendix A
+
+	maxScale     = 14        // RFC 7323 2.3
+	unscaledMost = 1<<16 - 1 // the largest window without scaling
+	minMTU       = wire.TCPMaxLen + minMSS
+	maxMTU       = unscaledMost
+)
+
+func clampMTU(mtu int) int32 { return int32(min(max(mtu, minMTU), maxMTU)) }
+
+func defaultMSS(v6 bool) uint16 {
+	if v6 {
+		return defaultMSS6
+	}
+	return defaultMSS4
+}
+
+// announcedMSS returns the value of our MSS option. RFC 9293 MUST-67, 3.7.1:
+// what the path's MTU leaves beside fixed headers; RFC 6691 2: options are not
+// subtracted here, but by whoever uses them.
+func (c *Conn) announcedMSS() uint16 {
+	mss := min(int(c.mtu)-wire.TCPLen, maxMSS)
+	if c.cfg.MaxMSS > 0 {
+		mss = min(mss, max(c.cfg.MaxMSS, minMSS))
+	}
+	return uint16(mss)
+}
+
+// updateMSS computes the effective send MSS. RFC 9293 MUST-16, 3.7.1:
+// "Eff.snd.MSS = min (SendMSS+20, MMS_S) - TCPhdrsize - IPoptionsize".
+func (c *Conn) updateMSS() {
+	mss := min(int(c.peerMSS), int(c.mtu)-wire.TCPLen)
+	if c.ts.on {
+		mss -= timestampsLen
+	}
+	c.snd.mss = max(mss, minMSS)
+}
+
+// SetMTU lowers or raises the path's limit (IP payload, bytes). What is out
+// and too big is sent again in smaller pieces, RFC 1191 6.5 and RFC 8201 5.4;
+// the congestion window stays, as the loss does not tell of congestion.
+func (c *Conn) SetMTU(now clock.Time, mtu int) {
+	if c.state == StateClosed || c.state == StateTimeWait {
+		return
+	}
+	old := c.snd.mss
+	c.mtu = clampMTU(mtu)
+	c.updateMSS()
+	if !c.state.synchronized() || c.snd.mss == old {
+		return
+	}
+	c.congestion.SetMSS(c.snd.mss)
+	if c.snd.mss < old && c.flight() > c.snd.mss {
+		c.cancelRecovery()
+		c.snd.nxt = c.snd.una
+		c.rtt.resent(c.snd.una)
+		c.armRetransmit(now)
+	}
+	c.check()
+}
+
+// putSynOptions sets the options of a SYN. RFC 9293 MUST-65: MSS goes into
+// SYNs only; MUST-14, SHLD-5, MAY-3: always. Of the others a SYN-ACK has those
+// that both sides want.
+func (c *Conn) putSynOptions(now clock.Time, o *wire.TCPOptions) {
+	o.MSS = c.rcv.mss
+	scale, stamps := !c.cfg.NoWindowScale, !c.cfg.NoTimestamps
+	if c.state == StateSynReceived {
+		scale, stamps = c.ts.scaling, c.ts.on
+	}
+	if scale {
+		o.HasWindowScale, o.WindowScale = true, windowScale(c.In.Limit())
+	}
+	if stamps {
+		c.ts.put(now, o)
+	}
+}
+
+// takeSynOptions takes what the peer's SYN offers.
+func (c *Conn) takeSynOptions(now clock.Time, h *wire.TCP) {
+	o := &h.Options
+	if o.MSS != 0 {
+		c.peerMSS = o.MSS
+	}
+	// RFC 7323 1.3: an option is in use if both SYNs have it.
+	c.ts.scaling = o.HasWindowScale && !c.cfg.NoWindowScale
+	if c.ts.scaling {
+		c.snd.scale = min(o.WindowScale, maxScale)
+	} else {
+		c.snd.scale, c.rcv.scale = 0, 0
+	}
+	c.ts.on = o.HasTimestamps && !c.cfg.NoTimestamps
+	if c.ts.on {
+		c.ts.recent, c.ts.recentAt = o.TSVal, now
+	}
+	c.updateMSS()
+}
+
+// windowScale returns the shift with which a window of n bytes can be
+// announced.
+func windowScale(n int) uint8 {
+	return uint8(min(max(bits.Len(uint(n))-16, 0), maxScale))
+}
+
+// timestamps is RFC 7323's state, of both options.
+type timestamps struct {
+	on       bool
+	scaling  bool
+	offset   uint32
+	recent   uint32     // TS.Recent
+	recentAt clock.Time // when it was set
+}
+
+// timestampTick is our clock's tick, RFC 7323 5.4: 1 ms to 1 s.
+const timestampTick = clock.Time(time.Millisecond)
+
+// outdatedAfter is RFC 7323 5.5: a TS.Recent that old proves nothing.
+const outdatedAfter = 24 * 24 * time.Hour
+
+func (t *timestamps) now(now clock.Time) uint32 { return uint32(now/timestampTick) + t.offset }
+
+func (t *timestamps) put(now clock.Time, o *wire.TCPOptions) {
+	o.HasTimestamps, o.TSVal, o.TSEcr = true, t.now(now), t.recent
+}
+
+// rtt returns the round-trip time that an echo tells, zero for one that cannot
+// be: it is in the future or older than any round trip.
+func (t *timestamps) rtt(now clock.Time, echo uint32) time.Duration {
+	ticks := int32(t.now(now) - echo)
+	d := time.Duration(ticks) * time.Duration(timestampTick)
+	if ticks < 0 || d > maxRTT {
+		return 0
+	}
+	return max(d, time.Duration(timestampTick))
+}
+
+// maxRTT is the longest round trip believed of a timestamp.
+const maxRTT = 2 * time.Minute
+
+// old reports whether a timestamp is from before TS.Recent: RFC 7323 5.3, R1.
+func (t *timestamps) old(now clock.Time, val uint32) bool {
+	return int32(val-t.recent) < 0 && now.Sub(t.recentAt) <= outdatedAfter
+}
+
+// timestampOffset returns the offset of a connection's timestamps, so that
+// they do not tell how long the machine has been up (RFC 7323 7.1). What is
+// left of an ISN without its clock is a keyed hash of the connection's name
+// (RFC 6528 3): connections with the same name have the same offset, so that
+// their timestamps grow from one to the next and RFC 6191 can tell them apart.
+func timestampOffset(now clock.Time, iss Seq) uint32 {
+	x := uint32(iss) - isnClock(now)
+	x ^= x >> 16
+	x *= 0x7feb352d
+	x ^= x >> 15
+	x *= 0x846ca68b
+	x ^= x >> 16
+	return x
+}

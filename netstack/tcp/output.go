@@ -1,0 +1,123 @@
+package tcp
+
+// Building segments, RFC 9293 3.1.
+
+import (
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+// paceQuantum is how far a paced sender may run ahead of its rate: clocks are
+// too coarse to time every segment.
+const paceQuantum = time.Millisecond
+
+// header returns a header with what all segments of the connection share. RFC
+// 9293 MUST-45, 3.9.1.1: the local address and port never change.
+func (c *Conn) header(seq Seq, flags wire.TCPFlags) wire.TCP {
+	return wire.TCP{
+		SrcPort: c.id.Local.Port(), DstPort: c.id.Remote.Port(),
+		Seq: uint32(seq), Flags: flags,
+	}
+}
+
+// headerLen returns the length of the headers that put writes.
+func (c *Conn) headerLen() int {
+	if c.ts.on {
+		return wire.TCPLen + timestampsLen
+	}
+	return wire.TCPLen
+}
+
+// put writes the header of a segment of the synchronised states to b and
+// returns its length. Every such segment has the ACK, so it settles what is
+// owed of that.
+func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) int {
+	h := c.header(seq, flags|wire.ACK)
+	h.Ack = uint32(c.rcv.nxt)
+	h.Window = c.announce()
+	if c.ts.on {
+		// RFC 7323 3.2: once negotiated, "the TSopt MUST be sent in every
+		// non-<RST> segment".
+		c.ts.put(now, &h.Options)
+	}
+	c.ackNow = false
+	c.timers[timerDelayedAck] = 0
+	c.rcv.lastAck = c.rcv.nxt
+	c.stats.segmentsSent++
+	return h.Put(b)
+}
+
+// sendBare sends a segment without data.
+func (c *Conn) sendBare(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segment {
+	return Segment{Len: c.put(now, b, seq, flags)}
+}
+
+// sendSegment sends n bytes of Out from seq on, and the FIN if fin is set.
+func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) Segment {
+	var flags wire.TCPFlags
+	if n > 0 {
+		head := c.headerLen()
+		c.Out.CopyAt(c.outOffset(seq), b[head:head+n])
+		if seq.Add(n) == c.dataEnd() {
+			// RFC 9293 MUST-61, 3.9.1.2: "the TCP implementation ... MUST set
+			// the PSH bit in the last buffered segment". SHLD-27: and in no
+			// other, so that pushes are merged.
+			flags |= wire.PSH
+		}
+	}
+	end := seq.Add(n)
+	if fin {
+		flags |= wire.FIN
+		end++
+	}
+	c.sent(now, seq, end, n)
+	return Segment{Len: c.put(now, b, seq, flags) + n}
+}
+
+// sent takes note of a segment from seq to end with n bytes of data.
+func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
+	s := &c.snd
+	if seq.Before(s.max) {
+		c.stats.retransmits++
+		c.rtt.resent(seq)
+		s.resentTo = maxSeq(s.resentTo, end)
+	} else {
+		c.rtt.start(now, end)
+	}
+	s.max = maxSeq(s.max, end)
+	s.nxt = maxSeq(s.nxt, end)
+	c.stats.bytesSent += uint64(n)
+	c.lastSent = now
+	c.timers[timerProbe] = 0
+	if !c.timers[timerRetransmit].IsSet() {
+		c.armRetransmit(now) // RFC 6298 5.1
+	}
+	c.armUserTimeout(now)
+	c.armTrim(now)
+	c.congestion.OnSend(now, n, c.flight())
+	c.pace(now, n)
+}
+
+// pace holds the next data back if the controller has a rate and n bytes have
+// used up what it allows.
+func (c *Conn) pace(now clock.Time, n int) {
+	rate := c.congestion.PacingRate()
+	if rate <= 0 {
+		return
+	}
+	cost := time.Duration(int64(n) * int64(time.Second) / rate)
+	c.paceFree = max(c.paceFree, now).Add(cost)
+	if c.paceFree.Sub(now) > paceQuantum {
+		c.timers[timerPace] = c.paceFree.Add(-paceQuantum)
+	}
+}
+
+// b2i returns 1 for true.
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,298 @@
+package tcp
+
+// RFC 9293 3.7.4 (Nagle), 3.8 (data communication), 3.8.6.1 (zero-window
+// probes), 3.8.6.2.1 (silly window syndrome, the sender's side).
+//
+// Each function here decides and builds in one go: there is no second place
+// that knows when something is due.
+
+import (
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+// RFC 9293 3.8.6.2.1, (4): "the override timeout ... should be in the range
+// 0.1 - 1.0 seconds".
+const (
+	minOverride = 100 * time.Millisecond
+	maxOverride = time.Second
+)
+
+// Send runs the timers that are due, then writes the next segment to b, which
+// should have room for a TCP header and Info().SendMSS bytes, or reports
+// false: there is nothing to say until Deadline, a Receive, or the user. The
+// checksum field is zero.
+func (c *Conn) Send(now clock.Time, b []byte) (Segment, bool) {
+	if first := c.timers.earliest(); first.Due(now) {
+		c.runTimers(now)
+	}
+	if len(b) < wire.TCPMaxLen {
+		return Segment{}, false
+	}
+	seg, ok := c.send(now, b)
+	c.check()
+	return seg, ok
+}
+
+// send has the order in which what is due is said.
+func (c *Conn) send(now clock.Time, b []byte) (Segment, bool) {
+	if c.resetDue {
+		return c.sendReset(now, b), true
+	}
+	if c.state == StateSynSent || c.state == StateSynReceived {
+		if seg, ok := c.sendSyn(now, b); ok || c.state == StateSynSent {
+			return seg, ok
+		}
+	}
+	if c.state.sends() {
+		if c.snd.resend {
+			if seg, ok := c.sendAgain(now, b); ok {
+				return seg, true
+			}
+		}
+		if seg, ok := c.sendData(now, b); ok {
+			return seg, true
+		}
+		if c.probe.due {
+			if seg, ok := c.sendProbe(now, b); ok {
+				return seg, true
+			}
+		}
+	}
+	if c.keep.due {
+		return c.sendKeepAlive(now, b), true
+	}
+	return c.sendAck(now, b)
+}
+
+// sendSyn sends the SYN or SYN-ACK, for the first time or again.
+func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
+	s := &c.snd
+	if s.nxt != s.iss {
+		return Segment{}, false
+	}
+	h := c.header(s.iss, wire.SYN)
+	h.Window = uint16(c.synWindow())
+	if c.state == StateSynReceived {
+		h.Flags |= wire.ACK
+		h.Ack = uint32(c.rcv.nxt)
+		c.ackNow = false
+	}
+	c.putSynOptions(now, &h.Options)
+	s.nxt = s.iss + 1
+	if s.max == s.iss {
+		s.max = s.nxt
+		c.rtt.start(now, s.max)
+	} else {
+		c.stats.retransmits++
+	}
+	if !c.timers[timerRetransmit].IsSet() {
+		c.armRetransmit(now)
+	}
+	c.stats.segmentsSent++
+	return Segment{Len: h.Put(b)}, true
+}
+
+// sendAgain sends the segment at SND.UNA again, for fast retransmit or a
+// partial acknowledgment.
+func (c *Conn) sendAgain(now clock.Time, b []byte) (Segment, bool) {
+	s := &c.snd
+	s.resend = false
+	// RFC 9293 SHLD-16, 3.8.6: old data is sent again "if it is within the
+	// window".
+	end := minSeq(s.max, s.una.Add(int(s.wnd)))
+	n := min(c.segmentRoom(b), end.Sub(s.una))
+	fin := false
+	if s.finQueued {
+		data := s.finSeq.Sub(s.una)
+		fin = n > data || data == 0 && n == 0
+		n = min(n, data)
+	}
+	if n <= 0 && !fin {
+		return Segment{}, false
+	}
+	return c.sendSegment(now, b, s.una, n, fin), true
+}
+
+// segmentRoom returns how much payload the next segment can have.
+func (c *Conn) segmentRoom(b []byte) int { return min(c.snd.mss, len(b)-c.headerLen()) }
+
+// sendData sends what is next: new data and the FIN, or all that follows
+// SND.UNA again after a time-out.
+func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
+	s := &c.snd
+	unsent := c.dataEnd().Sub(s.nxt)
+	fin := s.finQueued && unsent >= 0 // else it is out already
+	if unsent <= 0 && !fin {
+		s.limited = false
+		if !c.outstanding() {
+			c.timers[timerProbe] = 0
+		}
+		return Segment{}, false
+	}
+	flight := c.flight()
+	if flight == 0 {
+		c.restartAfterIdle(now)
+	}
+	full := c.segmentRoom(b)
+	n := min(unsent, full)
+	fin = fin && n == unsent
+	// RFC 9293 3.8.6: SND.UNA+SND.WND is the limit, for the FIN too.
+	if room := int(s.wnd) - flight; n+b2i(fin) > room {
+		fin = false
+		n = max(min(n, room), 0)
+		if n == 0 || c.silly(n) {
+			return c.awaitWindow(now, flight)
+		}
+	}
+	again := s.nxt.Before(s.max)
+	if n < full && !fin && !again && c.nagle(n) {
+		if n < unsent {
+			return c.awaitWindow(now, flight)
+		}
+		s.limited = false
+		return Segment{}, false
+	}
+	if n > max(c.congestion.Window(), s.mss)+s.left-flight {
+		s.limited = true
+		return Segment{}, false
+	}
+	if c.timers[timerPace].IsSet() {
+		return Segment{}, false
+	}
+	if n < full && !again {
+		s.small = s.nxt.Add(n)
+	}
+	return c.sendSegment(now, b, s.nxt, n, fin), true
+}
+
+// dataEnd returns the sequence number after the last byte in Out.
+func (c *Conn) dataEnd() Seq {
+	if c.snd.finQueued {
+		return c.snd.finSeq
+	}
+	return c.outSeq(c.Out.End())
+}
+
+// silly reports whether n bytes, which is what the peer's window has room for,
+// are too few to send. RFC 9293 MUST-38, 3.8.6.2.1, (3): less than a full segment
+// is worth sending if it is "at least a fraction Fs of the maximum window",
+// one half. What was out already goes out again whatever the window.
+func (c *Conn) silly(n int) bool {
+	s := &c.snd
+	return n < s.mss && n < int(s.maxWnd)/2 && !s.nxt.Before(s.max)
+}
+
+// nagle reports whether less than a full segment has to wait. RFC 9293 SHLD-7,
+// 3.7.4, in Minshall's variant (its appendix A.3): while a small segment is
+// unacknowledged. The end of a large write is so not held up by its beginning,
+// and still no more than one small segment is under way.
+func (c *Conn) nagle(n int) bool {
+	return n > 0 && !c.noDelay && c.snd.small.After(c.snd.una)
+}
+
+// restartAfterIdle is RFC 5681 4.1: "a TCP SHOULD set cwnd to no more than RW
+// before beginning transmission if the TCP has not sent data in an interval
+// exceeding the retransmission timeout".
+func (c *Conn) restartAfterIdle(now clock.Time) {
+	if !c.lastSent.IsSet() || c.outstanding() || now.Sub(c.lastSent) <= c.rtt.current(c.cfg.rtoBounds()) {
+		return
+	}
+	c.lastSent = now
+	c.congestion.OnIdle(now)
+}
+
+// A probe is the state of window probing.
+type probe struct {
+	due        bool
+	backoff    uint8
+	unanswered int // probes since the peer was last heard of
+}
+
+func (p *probe) answered() { p.unanswered = 0 }
+
+// awaitWindow waits for the peer's window to open: for an acknowledgment if
+// there is something in flight, else with a timer, so that a window update
+// that was lost does not stop the connection.
+func (c *Conn) awaitWindow(now clock.Time, flight int) (Segment, bool) {
+	c.snd.limited = false
+	if flight > 0 || c.timers[timerProbe].IsSet() || c.probe.due {
+		return Segment{}, false
+	}
+	c.timers[timerRetransmit] = 0
+	// RFC 9293 SHLD-29, 3.8.6.1: the first probe "when a zero window has existed
+	// for the retransmission timeout period"; SHLD-30: then ever more rarely.
+	b := c.cfg.rtoBounds()
+	wait := backOff(c.rtt.rto, c.probe.backoff, b.max)
+	if c.snd.wnd > 0 {
+		wait = min(max(wait, minOverride), maxOverride)
+	}
+	c.timers[timerProbe] = now.Add(wait)
+	return Segment{}, false
+}
+
+// sendProbe sends what the window has no room for, or too little. RFC 9293
+// MUST-36, 3.8.6.1: a zero window is probed, with one byte of new data (or the
+// FIN) that the peer takes if its window has opened meanwhile.
+func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
+	s := &c.snd
+	c.probe.due = false
+	unsent := c.dataEnd().Sub(s.nxt)
+	if unsent < 0 || unsent == 0 && !s.finQueued || c.flight() > 0 {
+		return Segment{}, false
+	}
+	if s.wnd > 0 { // the override timeout: what the window takes
+		n := min(unsent, int(s.wnd), c.segmentRoom(b))
+		fin := s.finQueued && n == unsent && n < int(s.wnd)
+		return c.sendSegment(now, b, s.nxt, n, fin), true
+	}
+	if c.probesExhausted() {
+		c.fail(c.timeoutReason())
+		return Segment{}, false
+	}
+	c.probe.unanswered++
+	c.probe.backoff = min(c.probe.backoff+1, maxBackoff)
+	// The probe's byte stays unsent as far as SND.NXT knows, but the peer may
+	// acknowledge it.
+	nxt := s.nxt
+	seg := c.sendSegment(now, b, nxt, min(unsent, 1), unsent == 0)
+	s.nxt = nxt
+	c.timers[timerRetransmit] = 0
+	c.awaitWindow(now, 0)
+	return seg, true
+}
+
+// probesExhausted reports whether probing has to end. RFC 9293 MUST-37 and RFC
+// 6429: never while the peer answers. A connection whose user has gone is
+// another matter (RFC 6429 3: resources may be reclaimed): a peer that never
+// opens its window again does not hold it for ever.
+func (c *Conn) probesExhausted() bool {
+	limit := c.retryLimit()
+	if limit < 0 {
+		return false
+	}
+	return c.probe.unanswered >= limit || c.orphan && int(c.probe.backoff) >= limit
+}
+
+// sendAck sends a bare acknowledgment if one is owed, or worth its while.
+func (c *Conn) sendAck(now clock.Time, b []byte) (Segment, bool) {
+	switch {
+	case c.ackNow:
+	case c.rcv.dupAcks > 0:
+		c.rcv.dupAcks--
+	case c.state.receives() && !c.readClosed && c.WindowUpdateDue():
+	default:
+		return Segment{}, false
+	}
+	return c.sendBare(now, b, c.ackSeq(), 0), true
+}
+
+// ackSeq returns the sequence number of a segment without data: SND.NXT, unless
+// the peer's window ends before it (it shrank, or a probe lies beyond it):
+// there the peer would take it for out of window.
+func (c *Conn) ackSeq() Seq {
+	s := &c.snd
+	return minSeq(s.max, s.una.Add(int(s.wnd)))
+}

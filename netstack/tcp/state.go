@@ -1,0 +1,99 @@
+package tcp
+
+import "smolnet/netstack/clock"
+
+// A State is a connection's state, RFC 9293 3.3.2.
+type State uint8
+
+// The states. LISTEN is never a Conn's: its owner plays that part, see
+// [CheckListen].
+const (
+	StateClosed State = iota
+	StateListen
+	StateSynSent
+	StateSynReceived
+	StateEstablished
+	StateFinWait1
+	StateFinWait2
+	StateCloseWait
+	StateClosing
+	StateLastAck
+	StateTimeWait
+	numStates
+)
+
+var stateNames = [numStates]string{
+	"CLOSED", "LISTEN", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2",
+	"CLOSE-WAIT", "CLOSING", "LAST-ACK", "TIME-WAIT",
+}
+
+// String returns the RFC's name of the state, such as "FIN-WAIT-1".
+func (s State) String() string {
+	if s < numStates {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// synchronized reports whether both sides know each other's sequence numbers.
+func (s State) synchronized() bool { return s >= StateEstablished }
+
+// sends reports whether a connection in this state may have data or a FIN to
+// send, for the first time or again.
+func (s State) sends() bool {
+	switch s {
+	case StateEstablished, StateCloseWait, StateFinWait1, StateClosing, StateLastAck:
+		return true
+	}
+	return false
+}
+
+// receives reports whether text is taken in this state (RFC 9293 3.10.7.4,
+// seventh step); in the others the peer's FIN has been received.
+func (s State) receives() bool {
+	return s == StateEstablished || s == StateFinWait1 || s == StateFinWait2
+}
+
+// setState is the only assignment to the state. A connection that is over has
+// no timers, and announces no window.
+func (c *Conn) setState(s State) {
+	c.state = s
+	if s != StateClosed && s != StateTimeWait {
+		return
+	}
+	c.timers = timers{}
+	c.shared.close()
+	c.rcv.gaps.free(c.pool)
+	c.rcv.dupAcks = 0
+	c.snd.resend = false
+	c.probe = probe{}
+	c.keep.due = false
+}
+
+// established ends the handshake; the caller has taken the peer's options.
+func (c *Conn) established(now clock.Time) {
+	lost := c.retries
+	c.retries = 0
+	c.rtt.backoff = 0
+	c.timers[timerRetransmit] = 0
+	c.congestion.Init(now, c.snd.mss)
+	if lost > 0 {
+		// RFC 6298 5.7: "the RTO MUST be re-initialized to 3 seconds when
+		// data transmission begins".
+		c.rtt.rto = max(c.rtt.rto, rtoAfterSynLoss)
+	}
+	if lost > 1 {
+		// RFC 6928 2: only "multiple SYN or SYN/ACK retransmissions" bring
+		// the initial window down to one segment.
+		c.congestion.OnSynLoss(now)
+	}
+	c.setState(StateEstablished)
+	c.events |= EventConnected
+	c.lastReceived = now
+	c.armKeepAlive(now)
+	if c.snd.finQueued {
+		// RFC 9293 3.10.4, CLOSE in SYN-RECEIVED: "queue for processing
+		// after entering ESTABLISHED state".
+		c.setState(StateFinWait1)
+	}
+}

@@ -1,0 +1,147 @@
+package tcp
+
+// RFC 9293 3.8.6 (managing the window), the receiver's side; RFC 7323 2.
+//
+// Invariant: the edge that was announced never moves back (RFC 9293 SHLD-14),
+// but for what the window's scale rounds off when the buffer is full.
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+const (
+	// windowReserve is the part of a scaled window's buffer, as a divisor, that
+	// is not offered: an announced edge has to be a whole number of units away
+	// from RCV.NXT, so keeping it where it was means rounding up now and then.
+	windowReserve = 64
+
+	// pressureWindow is what is offered while the memory budget is nearly
+	// used up: every connection moves on, and none grows.
+	pressureWindow = 8 << 10
+	// pressureEighths of the budget in use are nearly all of it.
+	pressureEighths = 7
+
+	closedEdge = math.MaxUint64 // no window updates: not connected, or FIN received
+)
+
+// A sharedWindow is what the reading goroutine has to know of the window. The
+// owner's goroutine stores, after it has read In's start; the reader moves In's
+// start, then loads: so whoever comes second sees the other.
+type sharedWindow struct {
+	edge atomic.Uint64 // offset in In up to which the window was announced
+	most atomic.Uint32 // largest window that the scale allows
+	step atomic.Uint32 // least growth that is worth a segment of its own
+}
+
+func (w *sharedWindow) close() { w.edge.Store(closedEdge) }
+
+// windowEdge returns the offset in In up to which the window could reach now,
+// and the size of the window when In is empty. From any goroutine.
+func (c *Conn) windowEdge() (edge, size uint64) {
+	most := uint64(c.shared.most.Load())
+	size = uint64(c.In.Limit())
+	if most > unscaledMost {
+		size -= size / windowReserve
+	}
+	start := c.In.Start() // before end, which is never behind an earlier start
+	end := c.In.End()
+	edge = min(start+size, end+most)
+	if limit := c.pool.Limit(); limit > 0 && c.pool.InUse() > limit/8*pressureEighths {
+		edge = min(edge, end+pressureWindow)
+	}
+	return max(edge, end), min(size, most)
+}
+
+// WindowUpdateDue reports whether the user has read enough that Send would
+// announce a larger window now, in a segment of its own if need be. It may be
+// called from any goroutine: a reader calls it after each read and wakes the
+// owner if it holds.
+//
+// It holds when no more than half of the window is left, and the window could
+// at least double and grow by the lesser of two segments and half the buffer.
+// A sender in full flight never waits for it, since it is told of what was
+// read by the acknowledgments of what arrives; a receiver whose window closed
+// gets past it as soon as it has read two segments; and an exchange of small
+// messages, which leaves the window wide open, never meets it.
+func (c *Conn) WindowUpdateDue() bool {
+	announced := c.shared.edge.Load()
+	if announced == closedEdge {
+		return false
+	}
+	edge, size := c.windowEdge()
+	if edge <= announced {
+		return false
+	}
+	growth := edge - announced
+	left := announced - min(c.In.End(), announced)
+	return growth >= uint64(c.shared.step.Load()) && growth >= left && left <= size/2
+}
+
+// openWindow fixes, at the end of the handshake's part that agrees on options,
+// how windows are announced from now on; wnd is what our SYN announces.
+func (c *Conn) openWindow() {
+	most := uint32(unscaledMost) << c.rcv.scale
+	c.shared.most.Store(most)
+	_, size := c.windowEdge()
+	c.shared.step.Store(uint32(min(size/2, 2*uint64(c.rcv.mss))))
+	c.rcv.adv = c.rcv.nxt.Add(c.synWindow())
+	c.rcv.lastAck = c.rcv.nxt
+}
+
+// synWindow returns the window of our SYN, which is never scaled (RFC 7323
+// 2.2).
+func (c *Conn) synWindow() int { return min(c.In.Limit(), unscaledMost) }
+
+// announce returns the window field of a segment that is not a SYN, and notes
+// what it announces.
+func (c *Conn) announce() uint16 {
+	r := &c.rcv
+	edge := c.chooseEdge()
+	unit := 1 << r.scale
+	wnd := edge.Sub(r.nxt)
+	// RFC 7323 2.4: the edge moves in units. To leave it where it is rather
+	// than move it back takes a little of the reserve, as long as there is one.
+	up := (wnd + unit - 1) &^ (unit - 1)
+	if up > wnd && !c.reserveHolds(up) {
+		up = wnd &^ (unit - 1)
+	}
+	field := min(up>>r.scale, unscaledMost)
+	r.adv = maxSeq(r.adv, r.nxt.Add(field<<r.scale))
+	if !r.finDone {
+		c.shared.edge.Store(c.In.End() + uint64(r.adv.Sub(r.nxt)))
+	}
+	return uint16(field)
+}
+
+// chooseEdge returns the right edge of the window to be announced: the old one
+// or one worth moving to.
+func (c *Conn) chooseEdge() Seq {
+	r := &c.rcv
+	if r.finDone {
+		return r.adv
+	}
+	edge, size := c.windowEdge()
+	room := int(edge - c.In.End())
+	if c.readClosed {
+		room = int(size)
+	}
+	growth := r.nxt.Add(room).Sub(r.adv)
+	// RFC 9293 MUST-39, 3.8.6.2.2: the edge stays until it can move by
+	// "min( Fr * RCV.BUFF, Eff.snd.MSS )".
+	if growth < min(int(size/2), int(r.mss)) || growth <= 0 {
+		return r.adv
+	}
+	// RFC 5681 2: an acknowledgment with another window is no duplicate, so
+	// that while we owe duplicates the window stays unless it really has to
+	// open.
+	if !r.gaps.empty() && !c.WindowUpdateDue() {
+		return r.adv
+	}
+	return maxSeq(r.adv, r.nxt.Add(room&^(1<<r.scale-1)))
+}
+
+// reserveHolds reports whether In has memory for a window of wnd bytes.
+func (c *Conn) reserveHolds(wnd int) bool {
+	return c.rcv.finDone || c.readClosed || c.In.End()+uint64(wnd) <= c.In.Start()+uint64(c.In.Limit())
+}
