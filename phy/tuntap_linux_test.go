@@ -15,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"smolnet/internal/netns"
-	"smolnet/netstack/wire"
 	"smolnet/phy"
 	"smolnet/phy/phytest"
 )
@@ -414,32 +413,6 @@ func TestConfigureHostWithoutIPv6(t *testing.T) {
 	})
 }
 
-// answer turns an ICMP or ICMPv6 echo request into its reply.
-func answer(b []byte) bool {
-	switch {
-	case b[0]>>4 == 4 && b[9] == 1 && b[20] == 8:
-		swap(b[12:16], b[16:20])
-		b[20] = 0
-		b[22], b[23] = 0, 0
-		sum := ^wire.Sum(b[20:], 0)
-		b[22], b[23] = byte(sum>>8), byte(sum)
-	case b[0]>>4 == 6 && b[6] == 58 && b[40] == 128:
-		swap(b[8:24], b[24:40])
-		b[40] = 129
-		sum := wire.UpdateChecksum16(uint16(b[42])<<8|uint16(b[43]), 128<<8|uint16(b[41]), 129<<8|uint16(b[41]))
-		b[42], b[43] = byte(sum>>8), byte(sum)
-	default:
-		return false
-	}
-	return true
-}
-
-func swap(a, b []byte) {
-	for i := range a {
-		a[i], b[i] = b[i], a[i]
-	}
-}
-
 // TestKernelPings through a TUN whose other side is a few lines of Go.
 func TestKernelPings(t *testing.T) {
 	netns.NeedPrograms(t, "ping")
@@ -461,7 +434,7 @@ func TestKernelPings(t *testing.T) {
 			switch {
 			case errors.Is(err, phy.ErrWouldBlock):
 				err = d.Wait(-1)
-			case err == nil && answer(f.Data):
+			case err == nil && echo(f.Data):
 				var room []byte
 				if room, err = d.TxBuffer(); err == nil {
 					err = d.Commit(copy(room, f.Data), phy.Offload{})
