@@ -29,7 +29,7 @@ var layers = []layer{
 	{"netstack/ports", nil},
 	{"netstack/timer", []string{"netstack/clock"}},
 	{"netstack/token", []string{"netstack/clock"}},
-	{"netstack/route", []string{"netstack/clock"}},
+	{"netstack/route", []string{"netstack/clock", "netstack/errno"}},
 	{"netstack/packet", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
 	{"netstack/neighbor", []string{"netstack/clock", "netstack/packet", "netstack/timer", "netstack/wire"}},
 	{"netstack/tcp", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
@@ -46,6 +46,7 @@ var layers = []layer{
 
 	{"internal/archtest", nil},
 	{"internal/netns", nil},
+	{"internal/twostacks", []string{"netstack/...", "phy"}},
 	{"internal/rfcmap", nil},
 	{"internal/cli", []string{"netstack/...", "phy"}},
 	{"examples/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli"}},

@@ -46,7 +46,11 @@ var sharedImports = map[string][]string{
 	"sync/atomic": {
 		"netstack/stream", "netstack/packet",
 		"netstack/core/dirty.go", "netstack/core/socket.go", // the dirty list, and a socket's place on it
-		"netstack/core/core.go", // the largest MTU, which bounds a user's datagrams
+		"netstack/core/core.go",       // the largest MTU, which bounds a user's datagrams
+		"netstack/core/tcp_socket.go", // what the user wants of a connection, and what has become of it
+		"netstack/core/datagram.go",   // the same for datagrams
+		"netstack/core/listener.go",   // how many connections wait to be accepted
+		"netstack/tcp/window.go",      // the announced window, for a reader to tell when an update is due
 	},
 }
 
