@@ -36,7 +36,7 @@ func newAddress(p netip.Prefix) address {
 	// RFC 3021 2.2: a prefix of 31 bits has no broadcast address.
 	if p.Bits() < 31 {
 		b := a.addr.As4()
-		bits := binary.BigEndian.Uint32(b[:]) | 1<<(32-p.Bits()) - 1
+		bits := binary.BigEndian.Uint32(b[:]) | (1<<(32-p.Bits()) - 1)
 		binary.BigEndian.PutUint32(b[:], bits)
 		a.broadcast = netip.AddrFrom4(b)
 	}

@@ -53,13 +53,16 @@ func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) 
 		// application has come round to accept.
 		return wire.DropListenFull
 	}
-	acked := s.conn.Out.Start()
+	acked, arrived := s.conn.Out.Start(), s.conn.In.End()
 	action, d := s.conn.Receive(now, h, payload)
 	if action == tcp.ActionReset {
 		s.core.sendReset(in, h, len(payload))
 	}
 	s.collect(now)
-	if s.conn.Out.Start() != acked {
+	// RFC 4861 7.3.1: new acknowledgments show that our segments arrive, and
+	// "arrival of new (non-duplicate) data indicates that earlier
+	// acknowledgments are being delivered to the remote peer."
+	if s.conn.Out.Start() != acked || s.conn.In.End() != arrived {
 		s.confirm(now)
 	}
 	s.enqueue()

@@ -20,13 +20,15 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	switch {
 	case s.path.ifc == nil:
 		lost = wire.DropNoRoute
-	case s.path.next.IsValid():
+	case s.path.next.IsValid() && s.resolved != now:
 		var res neighbor.Result
 		hw, res = ifc.resolve(now, s.path.next)
 		if res == neighbor.Wait && s.park() {
 			return 0, phy.Offload{}
 		}
-		if res != neighbor.Resolved {
+		if res == neighbor.Resolved {
+			s.path.hw, s.resolved = hw, now
+		} else {
 			lost = wire.DropUnresolved
 		}
 	}
@@ -102,7 +104,7 @@ func (s *TCP) reroute(now clock.Time) bool {
 	if p.mtu != s.path.mtu {
 		s.conn.SetMTU(now, int(p.mtu)-ipLen(id.Remote.Addr()))
 	}
-	s.path = p
+	s.path, s.resolved = p, 0
 	if p.ifc != s.ifc {
 		s.moveTo(p.ifc)
 		return false

@@ -24,6 +24,7 @@ type TCP struct {
 	// to Accept.
 	listener  *Listener
 	confirmed clock.Time // when the neighbour was last confirmed
+	resolved  clock.Time // when path.hw was taken from the neighbour table: good for that instant
 	applied   intent     // what of the user's intents was carried out
 	failed    errno.Errno
 	attached  bool // in the demultiplexer
@@ -103,7 +104,7 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 
 // checkTCPRemote says what is wrong with the remote end of a connection.
 func (c *Core) checkTCPRemote(a netip.AddrPort) errno.Errno {
-	if !a.IsValid() || a.Port() == 0 || a.Addr().IsMulticast() {
+	if !a.Addr().IsValid() || a.Addr().IsMulticast() {
 		return errno.Invalid
 	}
 	if _, ok := c.isBroadcast(a.Addr()); ok {

@@ -59,8 +59,9 @@ func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
 func (c *Conn) ackNew(now clock.Time, s *segment) {
 	acked := s.ack.Sub(c.snd.una)
 	sample := AckSample{
-		Acked: acked, InFlight: c.flight(), InRecovery: c.snd.recovering, WindowLimited: c.snd.limited,
-		RTT: c.measure(now, s),
+		Acked: acked, InFlight: c.flight(), InRecovery: c.snd.recovering,
+		WindowLimited: c.snd.una.Before(c.snd.limitedTo),
+		RTT:           c.measure(now, s),
 	}
 	data := acked
 	if c.snd.finQueued && s.ack.After(c.snd.finSeq) {

@@ -50,5 +50,5 @@ type AckSample struct {
 	RTT           time.Duration // measured by this acknowledgment; zero: not measured
 	InFlight      int           // what was out before it arrived
 	InRecovery    bool          // a recovery was going on when it arrived
-	WindowLimited bool          // the controller's window is what held the sender back
+	WindowLimited bool          // what it acknowledges was sent before the window was last full
 }

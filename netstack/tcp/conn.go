@@ -139,11 +139,11 @@ type sendSpace struct {
 	recovering   bool
 	firstPartial bool // no partial acknowledgment in this recovery yet
 	resend       bool // Send owes the segment at una
-	limited      bool // the congestion window is what holds back data
 	dupAcks      uint16
 	left         int // bytes that duplicate acknowledgments say have left the network
 	recover      Seq // RFC 6582: beyond everything sent when the recovery began
 	resentTo     Seq // beyond everything that was sent more than once
+	limitedTo    Seq // beyond everything sent before the congestion window was last full
 }
 
 // receiveSpace is RFC 9293 3.3.1, the receive sequence variables.
@@ -198,7 +198,7 @@ func (c *Conn) Connect(now clock.Time, iss Seq, mtu int) {
 func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
 	s := &c.snd
 	s.iss, s.una, s.nxt, s.max = iss, iss, iss, iss
-	s.small, s.recover, s.resentTo = iss, iss, iss
+	s.small, s.recover, s.resentTo, s.limitedTo = iss, iss, iss, iss
 	c.mtu = clampMTU(mtu)
 	c.peerMSS = defaultMSS(c.v6)
 	c.rcv.mss = c.announcedMSS()

@@ -88,6 +88,9 @@ func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
 	}
 	s.max = maxSeq(s.max, end)
 	s.nxt = maxSeq(s.nxt, end)
+	if c.flight()+s.mss > c.congestion.Window() {
+		s.limitedTo = s.nxt
+	}
 	c.stats.bytesSent += uint64(n)
 	c.lastSent = now
 	c.timers[timerProbe] = 0

@@ -45,7 +45,10 @@ func (c *Conn) Receive(now clock.Time, h *wire.TCP, payload []byte) (Action, wir
 	var drop wire.Drop
 	switch c.state {
 	case StateClosed, StateListen:
-		action, drop = ActionReset, wire.DropNoConn // RFC 9293 3.10.7.1
+		drop = wire.DropNoConn
+		if !s.has(wire.RST) {
+			action = ActionReset // RFC 9293 3.10.7.1
+		}
 	case StateSynSent:
 		action, drop = c.receiveSynSent(now, &s)
 	case StateTimeWait:

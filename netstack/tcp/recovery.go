@@ -30,7 +30,7 @@ func (c *Conn) ackDuplicate(now clock.Time) {
 		c.enterRecovery(now)
 	case s.dupAcks < dupThreshold && s.nxt == s.max:
 		// RFC 3042: the first two let one new segment out each.
-		s.left = int(s.dupAcks) * s.mss
+		s.left = min(int(s.dupAcks)*s.mss, s.max.Sub(s.una))
 	}
 }
 

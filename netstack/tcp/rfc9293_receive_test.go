@@ -35,9 +35,9 @@ func TestUnacceptableSequence(t *testing.T) {
 		{"old fin", -1, 0, FIN},
 		{"long ago", -1 << 20, 5, 0},
 		{"half the space away", -1 << 31, 5, 0},
-		{"at the right edge, empty", 65535, 0, 0},
 		{"at the right edge, data", 65535, 1, 0},
 		{"beyond the right edge", 65536, 10, 0},
+		{"beyond the right edge, empty", 65536, 0, 0},
 		{"far beyond", 1 << 30, 10, FIN},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -60,6 +60,18 @@ func TestUnacceptableSequence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A bare ACK exactly at the right edge is let in, although the table's test has
+// "<": a peer that has filled the window acknowledges from there.
+func TestACKAtTheRightEdge(t *testing.T) {
+	each(t, func(h *harness) {
+		h.to(tcp.StateEstablished)
+		h.write("hello")
+		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
+		h.in(TCP{Seq: h.ourEdge, Ack: 6, Flags: ACK})
+		require.Zero(t, h.c.Out.Len())
+	})
 }
 
 // RFC 9293 3.10.7.4, second, 1): "If the RST bit is set and the sequence number

@@ -126,7 +126,6 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	unsent := c.dataEnd().Sub(s.nxt)
 	fin := s.finQueued && unsent >= 0 // else it is out already
 	if unsent <= 0 && !fin {
-		s.limited = false
 		if !c.outstanding() {
 			c.timers[timerProbe] = 0
 		}
@@ -152,11 +151,9 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 		if n < unsent {
 			return c.awaitWindow(now, flight)
 		}
-		s.limited = false
 		return Segment{}, false
 	}
 	if n > max(c.congestion.Window(), s.mss)+s.left-flight {
-		s.limited = true
 		return Segment{}, false
 	}
 	if c.timers[timerPace].IsSet() {
@@ -217,7 +214,6 @@ func (p *probe) answered() { p.unanswered = 0 }
 // there is something in flight, else with a timer, so that a window update
 // that was lost does not stop the connection.
 func (c *Conn) awaitWindow(now clock.Time, flight int) (Segment, bool) {
-	c.snd.limited = false
 	if flight > 0 || c.timers[timerProbe].IsSet() || c.probe.due {
 		return Segment{}, false
 	}

@@ -1,0 +1,217 @@
+package conn
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"smolnet/netstack"
+	"smolnet/netstack/clock"
+	"smolnet/netstack/tcp"
+)
+
+// An endpoint is what all kinds of sockets have in common: two directions, each
+// with its deadline and one user at a time, and an end.
+//
+// Waiting is a receive on the direction's one-slot channel and nothing else.
+// Whoever has news (the poll loop, a deadline, Close) stores it first and then
+// puts a token in the slot if that is empty; the waiter looks at everything
+// again for each token. A token too many costs one look, none is ever missing.
+type endpoint struct {
+	st      *netstack.Stack
+	network string // as package net's OpError says it: "tcp", "udp4", ...
+	in, out direction
+	closed  atomic.Bool
+	mu      sync.Mutex // guards deadlines and turn; held for moments only
+	turn    sync.Cond  // for those who wait for a direction
+}
+
+// A direction is one half of an endpoint: reading or writing.
+type direction struct {
+	ready   chan struct{}
+	busy    atomic.Uint32 // who uses it: free, taken, wanted
+	expired atomic.Bool   // the deadline has passed
+	due     clock.Time    // when it will, if it is set; guarded by endpoint.mu
+	timer   *time.Timer   // made when first needed; guarded by endpoint.mu
+}
+
+// Values of direction.busy.
+const (
+	free uint32 = iota
+	taken
+	wanted // taken, and others wait for it on endpoint.turn
+)
+
+func (e *endpoint) init(st *netstack.Stack, network string) {
+	e.st = st
+	e.network = network
+	e.in.ready = make(chan struct{}, 1)
+	e.out.ready = make(chan struct{}, 1)
+	e.turn.L = &e.mu
+}
+
+// signal makes the direction's user look again.
+func (d *direction) signal() {
+	select {
+	case d.ready <- struct{}{}:
+	default:
+	}
+}
+
+// wait sleeps until there is news.
+func (d *direction) wait() { <-d.ready }
+
+// acquire waits until the caller is the direction's only user.
+func (e *endpoint) acquire(d *direction) {
+	if d.busy.CompareAndSwap(free, taken) {
+		return
+	}
+	e.mu.Lock()
+	for d.busy.Swap(wanted) != free {
+		e.turn.Wait()
+	}
+	e.mu.Unlock()
+}
+
+// release lets the next user in.
+func (e *endpoint) release(d *direction) {
+	if d.busy.Swap(free) == wanted {
+		e.mu.Lock()
+		e.turn.Broadcast()
+		e.mu.Unlock()
+	}
+}
+
+// enter acquires the direction for a call that may wait; the error is that of
+// a closed endpoint, and then nothing is held.
+func (e *endpoint) enter(d *direction) error {
+	e.acquire(d)
+	if e.closed.Load() {
+		e.release(d)
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// pending returns why a call on d must not go on, or go on waiting.
+func (e *endpoint) pending(d *direction) error {
+	switch {
+	case e.closed.Load():
+		return net.ErrClosed
+	case d.expired.Load():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// shut closes the endpoint to its users and waits until all of them have left.
+// It reports false if that was done before.
+func (e *endpoint) shut() bool {
+	if e.closed.Swap(true) {
+		return false
+	}
+	for _, d := range []*direction{&e.in, &e.out} {
+		d.signal()
+		e.acquire(d)
+		e.release(d) // who comes from now on finds the endpoint closed
+	}
+	e.setDeadline(&e.in, time.Time{})
+	e.setDeadline(&e.out, time.Time{})
+	return true
+}
+
+// setDeadline moves the direction's deadline, the zero time being none.
+func (e *endpoint) setDeadline(d *direction, t time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop() // if it fires all the same, expire finds out
+	}
+	d.due = 0
+	if t.IsZero() {
+		d.expired.Store(false)
+		return
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		d.expired.Store(true)
+		d.signal()
+		return
+	}
+	d.expired.Store(false)
+	d.due = e.st.Now().Add(left)
+	if d.timer == nil {
+		d.timer = time.AfterFunc(left, func() { e.expire(d) })
+	} else {
+		d.timer.Reset(left)
+	}
+}
+
+// expire is the timer's function. It believes only the clock, so that a timer
+// which fired just before it was moved does no harm.
+func (e *endpoint) expire(d *direction) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !d.due.IsSet() {
+		return
+	}
+	if left := d.due.Sub(e.st.Now()); left > 0 {
+		d.timer.Reset(left)
+		return
+	}
+	d.due = 0
+	d.expired.Store(true)
+	d.signal()
+}
+
+// deadlines is the body of the SetDeadline methods.
+func (e *endpoint) deadlines(local net.Addr, t time.Time, ds ...*direction) error {
+	if e.closed.Load() {
+		return OpError("set", "", e.network, nil, local, net.ErrClosed)
+	}
+	for _, d := range ds {
+		e.setDeadline(d, t)
+	}
+	return nil
+}
+
+// notify is the body of the Ready methods.
+func (e *endpoint) notify(ev tcp.Events) {
+	const over = tcp.EventFailed | tcp.EventClosed | tcp.EventTimeWait
+	if ev&(tcp.EventReadable|tcp.EventPeerClosed|over) != 0 {
+		e.in.signal()
+	}
+	if ev&(tcp.EventWritable|tcp.EventConnected|over) != 0 {
+		e.out.signal()
+	}
+}
+
+// errInvalid is what package net's methods say to a nil connection.
+const errInvalid = syscall.EINVAL
+
+// ipOf returns the bytes of a as package net's sockets have them: four for a
+// socket of IPv4, sixteen for one of IPv6, which may serve IPv4 too (wide).
+// They are stored in buf.
+func ipOf(a netip.Addr, wide bool, buf *[16]byte) net.IP {
+	switch {
+	case !a.IsValid():
+		return nil
+	case a.Unmap().Is4() && !wide:
+		*(*[4]byte)(buf[:]) = a.Unmap().As4()
+		return buf[:4:4]
+	}
+	*buf = a.As16()
+	return buf[:]
+}
+
+// widen returns a as a socket that serves both families shows it.
+func widen(a netip.AddrPort, wide bool) netip.AddrPort {
+	if wide && a.Addr().Is4() {
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
+	}
+	return a
+}

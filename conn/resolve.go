@@ -1,0 +1,123 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+
+	"smolnet/netstack"
+)
+
+var errNoServers = errors.New("no DNS servers are configured")
+
+// Resolver returns a resolver that asks the stack's DNS servers over the stack.
+// It is Go's own resolver: names are looked up in the machine's hosts file
+// first, queries go out over UDP and, where the answer was cut, over TCP. The
+// servers are asked in turn, from one attempt to the next.
+func Resolver(st *netstack.Stack) *net.Resolver {
+	servers := st.Config().DNS
+	var next atomic.Uint32
+	return &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			if len(servers) == 0 {
+				return nil, OpError("dial", "", network, nil, nil, errNoServers)
+			}
+			server := servers[int(next.Add(1)-1)%len(servers)]
+			if strings.HasPrefix(network, "tcp") {
+				c, err := ConnectTCP(ctx, st, network, netip.AddrPort{}, server, nil)
+				if err != nil {
+					return nil, OpError("dial", "connect", network, nil, net.TCPAddrFromAddrPort(server), err)
+				}
+				return c, nil
+			}
+			c, err := OpenUDP(st, UDPOptions{Network: network, Remote: server})
+			if err != nil {
+				return nil, OpError("dial", "connect", network, nil, net.UDPAddrFromAddrPort(server), err)
+			}
+			return c, nil
+		},
+	}
+}
+
+// Resolve returns the addresses that an address like "host:port" or
+// "[fe80::1%eth0]:http" means on a network: "tcp", "udp" or (where it has no
+// port) "ping", with "4" or "6" for one family only. An empty host gives one
+// address that is not valid, with the port. There is at least one address if
+// there is no error; errors are those that package net wraps in a *net.OpError.
+//
+// Addresses of a name are in the order of RFC 6724 as seen from st: the best
+// first.
+func Resolve(ctx context.Context, st *netstack.Stack, r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
+	if !knownNetwork(network) {
+		return nil, net.UnknownNetworkError(network)
+	}
+	host, port := address, 0
+	if address != "" && !strings.HasPrefix(network, "ping") {
+		var service string
+		var err error
+		if host, service, err = net.SplitHostPort(address); err != nil {
+			return nil, err
+		}
+		if port, err = r.LookupPort(ctx, network, service); err != nil {
+			return nil, err
+		}
+	}
+	if host == "" {
+		return []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, uint16(port))}, nil
+	}
+	ips, err := lookup(ctx, st, r, host)
+	if err != nil {
+		return nil, err
+	}
+	var addrs []netip.AddrPort
+	for _, ip := range ips {
+		if ip = ip.Unmap(); Suits(network, ip) {
+			addrs = append(addrs, netip.AddrPortFrom(ip, uint16(port)))
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
+	}
+	return addrs, nil
+}
+
+// lookup returns what host says if it is a literal address, and what the
+// resolver knows of it if not.
+func lookup(ctx context.Context, st *netstack.Stack, r *net.Resolver, host string) ([]netip.Addr, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		if ip.WithZone("") == netip.IPv6Unspecified() {
+			// Whoever listens on "::" may do so for IPv4 alone: dial it next.
+			return []netip.Addr{ip, netip.IPv4Unspecified()}, nil
+		}
+		return []netip.Addr{ip}, nil
+	}
+	ips, err := r.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(ips) < 2 {
+		return ips, err
+	}
+	// Go's resolver has sorted by what the machine can reach, not the stack.
+	return st.SortAddrs(ips), nil
+}
+
+// Suits reports whether a network's name allows addresses of a's family.
+func Suits(network string, a netip.Addr) bool {
+	switch network[len(network)-1] {
+	case '4':
+		return a.Is4()
+	case '6':
+		return a.Is6()
+	}
+	return true
+}
+
+func knownNetwork(network string) bool {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ping", "ping4", "ping6":
+		return true
+	}
+	return false
+}

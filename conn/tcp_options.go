@@ -1,0 +1,188 @@
+package conn
+
+import (
+	"net"
+	"time"
+
+	"smolnet/netstack/core"
+	"smolnet/netstack/tcp"
+)
+
+// The smallest and largest buffers that SetReadBuffer and SetWriteBuffer set;
+// what is asked for beyond is moved there, as Linux does.
+const (
+	minBuffer = 4 << 10
+	maxBuffer = 1 << 30
+)
+
+// The defaults of net.KeepAliveConfig.
+const (
+	defaultKeepAliveIdle     = 15 * time.Second
+	defaultKeepAliveInterval = 15 * time.Second
+	defaultKeepAliveCount    = 9
+)
+
+// A keepAlive is the keep-alive setting of a connection that has one of its
+// own.
+type keepAlive struct {
+	on             bool
+	idle, interval time.Duration
+	count          int
+}
+
+// change runs fn on the connection's machine, on the poll goroutine.
+func (c *TCP) change(fn func(*tcp.Conn)) error {
+	err := c.st.Do(func(*core.Core) {
+		if c.closed.Load() {
+			return
+		}
+		fn(c.s.Conn())
+		c.s.Kick()
+	})
+	if c.closed.Load() {
+		err = net.ErrClosed
+	}
+	return err
+}
+
+// set is change for package net's setters, with their error.
+func (c *TCP) set(fn func(*tcp.Conn)) error {
+	if !c.ok() {
+		return errInvalid
+	}
+	return c.fail("set", "setsockopt", c.change(fn))
+}
+
+// SetNoDelay controls whether small segments are sent at once, which is the
+// default, or held back while others are unacknowledged (Nagle's algorithm,
+// RFC 9293 3.7.4).
+func (c *TCP) SetNoDelay(noDelay bool) error {
+	return c.set(func(tc *tcp.Conn) { tc.SetNoDelay(noDelay) })
+}
+
+// SetUserTimeout sets how long written data may stay unacknowledged, or find no
+// window, before the connection fails with ETIMEDOUT (RFC 5482). Zero: the
+// number of retransmissions decides.
+func (c *TCP) SetUserTimeout(d time.Duration) error {
+	return c.set(func(tc *tcp.Conn) { tc.SetUserTimeout(c.st.Now(), max(d, 0)) })
+}
+
+// SetLinger sets what Close does about data that is not acknowledged yet. If
+// sec < 0, the default, it is sent in the background. If sec == 0, it is thrown
+// away and the peer gets a reset. If sec > 0, Close waits for the peer's
+// acknowledgement, at most sec seconds; what is left then is sent in the
+// background.
+func (c *TCP) SetLinger(sec int) error {
+	if !c.ok() {
+		return errInvalid
+	}
+	if c.closed.Load() {
+		return c.fail("set", "", net.ErrClosed)
+	}
+	c.linger.Store(int64(sec))
+	return nil
+}
+
+// SetKeepAlive switches keep-alive probes on or off.
+func (c *TCP) SetKeepAlive(keepalive bool) error {
+	return c.setKeepAlive(func(k *keepAlive) { k.on = keepalive })
+}
+
+// SetKeepAlivePeriod sets how long the connection must be idle before the first
+// probe. Zero means 15 seconds; a negative d changes nothing.
+func (c *TCP) SetKeepAlivePeriod(d time.Duration) error {
+	return c.setKeepAlive(func(k *keepAlive) { k.apply(net.KeepAliveConfig{Enable: k.on, Idle: d, Interval: -1, Count: -1}) })
+}
+
+// SetKeepAliveConfig configures keep-alive probes. Zero fields mean defaults
+// (15 s, 15 s, 9); negative ones are left as they are.
+func (c *TCP) SetKeepAliveConfig(config net.KeepAliveConfig) error {
+	return c.setKeepAlive(func(k *keepAlive) { k.apply(config) })
+}
+
+func (c *TCP) setKeepAlive(fn func(*keepAlive)) error {
+	if !c.ok() {
+		return errInvalid
+	}
+	c.mu.Lock()
+	if c.keepAlive == nil {
+		def := c.st.TCPDefaults()
+		c.keepAlive = &keepAlive{def.KeepAliveIdle > 0, def.KeepAliveIdle, def.KeepAliveInterval, def.KeepAliveCount}
+	}
+	fn(c.keepAlive)
+	k := *c.keepAlive
+	c.mu.Unlock()
+	if !k.on {
+		k.idle = 0
+	}
+	return c.set(func(tc *tcp.Conn) { tc.SetKeepAlive(c.st.Now(), k.idle, k.interval, k.count) })
+}
+
+func (k *keepAlive) apply(config net.KeepAliveConfig) {
+	k.on = config.Enable
+	k.idle = choose(config.Idle, defaultKeepAliveIdle, k.idle)
+	k.interval = choose(config.Interval, defaultKeepAliveInterval, k.interval)
+	k.count = choose(config.Count, defaultKeepAliveCount, k.count)
+}
+
+// choose reads a field in which zero means the default and a negative value
+// what there is.
+func choose[T int | time.Duration](v, def, old T) T {
+	switch {
+	case v == 0:
+		return def
+	case v < 0:
+		return old
+	}
+	return v
+}
+
+// KeepAlive returns the settings for connections of st that package net's
+// KeepAlive and KeepAliveConfig fields ask for: nil if they are the stack's own.
+func KeepAlive(cfg tcp.Config, idle time.Duration, config net.KeepAliveConfig) *tcp.Config {
+	k := keepAlive{idle: cfg.KeepAliveIdle, interval: cfg.KeepAliveInterval, count: cfg.KeepAliveCount}
+	switch {
+	case config.Enable:
+		k.apply(config)
+	case idle == 0:
+		return nil
+	case idle > 0:
+		k.apply(net.KeepAliveConfig{Enable: true, Idle: idle})
+	default:
+		k.idle = 0
+	}
+	cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount = k.idle, k.interval, k.count
+	return &cfg
+}
+
+// SetReadBuffer sets how many bytes may have arrived without being read. What
+// was announced to the peer is not taken back.
+func (c *TCP) SetReadBuffer(bytes int) error {
+	return c.setBuffer(func(tc *tcp.Conn) { tc.In.SetLimit(min(max(bytes, minBuffer), maxBuffer)) })
+}
+
+// SetWriteBuffer sets how many bytes may be written without being acknowledged.
+func (c *TCP) SetWriteBuffer(bytes int) error {
+	err := c.setBuffer(func(tc *tcp.Conn) { tc.Out.SetLimit(min(max(bytes, minBuffer), maxBuffer)) })
+	if err == nil {
+		c.out.signal() // there may be room now
+	}
+	return err
+}
+
+// setBuffer is set for the setters whose errors package net gives no source.
+func (c *TCP) setBuffer(fn func(*tcp.Conn)) error {
+	if !c.ok() {
+		return errInvalid
+	}
+	return OpError("set", "setsockopt", c.network, nil, &c.local, c.change(fn))
+}
+
+// Info returns what the connection knows of itself. After Close it is the zero
+// Info.
+func (c *TCP) Info() (info tcp.Info) {
+	if c.ok() {
+		_ = c.change(func(tc *tcp.Conn) { info = tc.Info() })
+	}
+	return info
+}

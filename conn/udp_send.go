@@ -1,0 +1,158 @@
+package conn
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+
+	"smolnet/netstack/packet"
+)
+
+// An addrPort is a netip.AddrPort as the address in an error.
+type addrPort struct{ netip.AddrPort }
+
+// Network returns "udp".
+func (addrPort) Network() string { return "udp" }
+
+// WriteToUDPAddrPort sends b as one datagram to addr. The socket must not be
+// connected.
+func (c *UDP) WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error) {
+	if !c.ok() {
+		return 0, errInvalid
+	}
+	if err := c.sendTo(b, addr); err != nil {
+		return 0, c.fail("write", "sendto", addrPort{addr}, err)
+	}
+	return len(b), nil
+}
+
+// WriteTo implements net.PacketConn: it sends b as one datagram to addr, a
+// *net.UDPAddr. The socket must not be connected.
+func (c *UDP) WriteTo(b []byte, addr net.Addr) (int, error) {
+	if !c.ok() {
+		return 0, errInvalid
+	}
+	a, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, c.failWith("write", addr, errInvalid)
+	}
+	return c.WriteToUDP(b, a)
+}
+
+// WriteToUDP is WriteTo with a *net.UDPAddr.
+func (c *UDP) WriteToUDP(b []byte, addr *net.UDPAddr) (int, error) {
+	if !c.ok() {
+		return 0, errInvalid
+	}
+	ap, err := c.destination(addr)
+	if err == nil {
+		err = c.sendTo(b, ap)
+	}
+	if err != nil {
+		return 0, c.fail("write", "sendto", opAddr(addr), err)
+	}
+	return len(b), nil
+}
+
+// WriteMsgUDPAddrPort sends b as one datagram to addr or, if the socket is
+// connected and addr invalid, to its peer. There is no out-of-band data to
+// send: oob must be empty, or the error is EINVAL.
+func (c *UDP) WriteMsgUDPAddrPort(b, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
+	if !c.ok() {
+		return 0, 0, errInvalid
+	}
+	if n, err = c.sendMsg(b, oob, addr); err != nil {
+		return 0, 0, c.fail("write", "sendmsg", addrPort{addr}, err)
+	}
+	return n, 0, nil
+}
+
+// WriteMsgUDP is WriteMsgUDPAddrPort with a *net.UDPAddr, nil on a connected
+// socket.
+func (c *UDP) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
+	if !c.ok() {
+		return 0, 0, errInvalid
+	}
+	var ap netip.AddrPort
+	if addr != nil {
+		ap, err = c.destination(addr)
+	}
+	if err == nil {
+		n, err = c.sendMsg(b, oob, ap)
+	}
+	if err != nil {
+		return 0, 0, c.fail("write", "sendmsg", opAddr(addr), err)
+	}
+	return n, 0, nil
+}
+
+func (c *UDP) sendMsg(b, oob []byte, addr netip.AddrPort) (int, error) {
+	var err error
+	switch {
+	case len(oob) > 0:
+		err = syscall.EINVAL
+	case c.connected && !addr.IsValid():
+		err = c.send(b, packet.Meta{})
+	default:
+		err = c.sendTo(b, addr)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// sendTo sends b to addr, after the checks that package net makes.
+func (c *UDP) sendTo(b []byte, addr netip.AddrPort) error {
+	a := addr.Addr()
+	switch {
+	case c.closed.Load():
+		return net.ErrClosed
+	case c.connected:
+		return net.ErrWriteToConnected
+	case !addr.IsValid():
+		return errMissingAddress
+	case c.family == family4 && !a.Is4() && !a.Is4In6():
+		return &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
+	case c.family == family6 && a.Unmap().Is4():
+		return syscall.ENETUNREACH // an IPv4 address to a socket of IPv6 only, on Linux
+	}
+	return c.send(b, packet.Meta{Remote: netip.AddrPortFrom(a.Unmap(), addr.Port())})
+}
+
+// destination returns addr as the socket's family understands it: no address
+// stands for the unspecified one, which reaches the stack itself.
+func (c *UDP) destination(addr *net.UDPAddr) (netip.AddrPort, error) {
+	if addr == nil {
+		return netip.AddrPort{}, nil
+	}
+	ip := addr.IP
+	if len(ip) == 0 {
+		ip = net.IPv4zero
+		if c.family != family4 {
+			ip = net.IPv6zero
+		}
+	}
+	a, ok := netip.AddrFromSlice(ip)
+	if !ok || addr.Port < 0 || addr.Port > 0xffff {
+		return netip.AddrPort{}, &net.AddrError{Err: "invalid address", Addr: addr.String()}
+	}
+	if addr.Zone != "" {
+		a = a.WithZone(addr.Zone)
+	}
+	return netip.AddrPortFrom(a, uint16(addr.Port)), nil
+}
+
+// failWith is fail for an error that package net does not take for one of a
+// system call.
+func (c *UDP) failWith(op string, addr net.Addr, err error) error {
+	return &net.OpError{Op: op, Net: c.network, Source: &c.local, Addr: addr, Err: err}
+}
+
+// opAddr returns addr for an error, where nil must be a nil interface.
+func opAddr(addr *net.UDPAddr) net.Addr {
+	if addr == nil {
+		return nil
+	}
+	return addr
+}

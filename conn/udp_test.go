@@ -1,0 +1,301 @@
+package conn_test
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/conn"
+	"smolnet/dialer"
+	"smolnet/listener"
+	"smolnet/netstack"
+	"smolnet/phy"
+)
+
+func listenUDP(t testing.TB, st *netstack.Stack, network string, a netip.Addr) *conn.UDP {
+	t.Helper()
+	cfg := listener.Config{Stack: st}
+	c, err := cfg.ListenUDP(network, netip.AddrPortFrom(a, 0))
+	require.NoError(t, err)
+	return c
+}
+
+func dialUDP(t testing.TB, st *netstack.Stack, to netip.AddrPort) *conn.UDP {
+	t.Helper()
+	d := dialer.Dialer{Stack: st}
+	c, err := d.DialUDP(t.Context(), "udp", netip.AddrPort{}, to)
+	require.NoError(t, err)
+	return c
+}
+
+func addrPort(c *conn.UDP) netip.AddrPort { return c.LocalAddr().(*net.UDPAddr).AddrPort() }
+
+func TestUDPEcho(t *testing.T) {
+	for _, at := range []netip.Addr{addrB, addrB6} {
+		t.Run(at.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := connect(t, phy.PipeConfig{})
+				s := listenUDP(t, l.b, "udp", at)
+				c := dialUDP(t, l.a, addrPort(s))
+				require.Equal(t, s.LocalAddr().String(), c.RemoteAddr().String())
+				require.Nil(t, s.RemoteAddr())
+
+				for _, size := range []int{0, 1, 1452} {
+					msg := bytes.Repeat([]byte{7}, size)
+					n, err := c.Write(msg)
+					require.NoError(t, err)
+					require.Equal(t, size, n)
+					b := make([]byte, 2000)
+					n, from, err := s.ReadFrom(b)
+					require.NoError(t, err)
+					require.Equal(t, msg, b[:n])
+					require.Equal(t, c.LocalAddr().String(), from.String())
+					_, err = s.WriteTo(b[:n], from)
+					require.NoError(t, err)
+					n, err = c.Read(b)
+					require.NoError(t, err)
+					require.Equal(t, size, n)
+				}
+				require.NoError(t, c.Close())
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}
+
+// TestUDPBothFamilies: a socket for both families shows IPv4 addresses as
+// package net's does, one that was bound to an address does not.
+func TestUDPBothFamilies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.b, "udp", netip.Addr{})
+		require.Equal(t, "::", s.LocalAddr().(*net.UDPAddr).IP.String())
+		port := addrPort(s).Port()
+		b := make([]byte, 10)
+		for _, at := range []netip.Addr{addrB, addrB6} {
+			c := dialUDP(t, l.a, netip.AddrPortFrom(at, port))
+			_, err := c.Write([]byte("x"))
+			require.NoError(t, err)
+			_, from, err := s.ReadFromUDPAddrPort(b)
+			require.NoError(t, err)
+			require.True(t, from.Addr().Is6())
+			require.Equal(t, addrPort(c), netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
+			_, err = s.WriteToUDPAddrPort([]byte("y"), from)
+			require.NoError(t, err)
+			_, err = c.Read(b)
+			require.NoError(t, err)
+			_, err = s.WriteToUDP([]byte("y"), net.UDPAddrFromAddrPort(from))
+			require.NoError(t, err)
+			_, err = c.Read(b)
+			require.NoError(t, err)
+			_, _, err = s.WriteMsgUDPAddrPort([]byte("y"), nil, addrPort(c))
+			require.NoError(t, err)
+			_, err = c.Read(b)
+			require.NoError(t, err)
+		}
+		s4 := listenUDP(t, l.b, "udp4", netip.Addr{})
+		require.Equal(t, "0.0.0.0", s4.LocalAddr().(*net.UDPAddr).IP.String())
+		_, err := s4.WriteToUDPAddrPort([]byte("y"), netip.AddrPortFrom(addrA6, 1))
+		var ae *net.AddrError
+		require.ErrorAs(t, err, &ae)
+	})
+}
+
+func TestUDPTruncation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.b, "udp", addrB)
+		c := dialUDP(t, l.a, addrPort(s))
+		send := func() {
+			_, err := c.Write([]byte("0123456789"))
+			require.NoError(t, err)
+		}
+		b := make([]byte, 4)
+		send()
+		n, _, err := s.ReadFrom(b)
+		require.NoError(t, err)
+		require.Equal(t, "0123", string(b[:n]))
+		send()
+		n, _, flags, from, err := s.ReadMsgUDP(b, nil)
+		require.NoError(t, err)
+		require.Equal(t, 4, n)
+		require.Equal(t, 0x20, flags, "MSG_TRUNC")
+		require.Equal(t, c.LocalAddr().String(), from.String())
+		send()
+		_, _, flags, _, err = s.ReadMsgUDPAddrPort(make([]byte, 10), nil)
+		require.NoError(t, err)
+		require.Zero(t, flags)
+		send()
+		n, _, err = s.ReadFrom(nil) // takes the datagram away
+		require.NoError(t, err)
+		require.Zero(t, n)
+		n, err = s.Read(nil) // returns without one
+		require.NoError(t, err)
+		require.Zero(t, n)
+	})
+}
+
+func TestUDPErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.b, "udp", addrB)
+		c := dialUDP(t, l.a, addrPort(s))
+		to := net.UDPAddrFromAddrPort(addrPort(s))
+
+		_, err := c.WriteTo([]byte("x"), to)
+		requireOpError(t, err, "write", net.ErrWriteToConnected)
+		_, err = c.WriteToUDP([]byte("x"), to)
+		requireOpError(t, err, "write", net.ErrWriteToConnected)
+		_, err = c.WriteToUDPAddrPort([]byte("x"), addrPort(s))
+		requireOpError(t, err, "write", net.ErrWriteToConnected)
+		_, _, err = c.WriteMsgUDP([]byte("x"), nil, to)
+		requireOpError(t, err, "write", net.ErrWriteToConnected)
+		_, _, err = c.WriteMsgUDP([]byte("x"), nil, nil)
+		require.NoError(t, err)
+		_, _, err = c.WriteMsgUDP([]byte("x"), []byte{1}, nil)
+		requireOpError(t, err, "write", syscall.EINVAL)
+
+		_, err = s.Write([]byte("x"))
+		requireOpError(t, err, "write", syscall.EDESTADDRREQ)
+		_, err = s.WriteTo([]byte("x"), &net.TCPAddr{})
+		requireOpError(t, err, "write", syscall.EINVAL)
+		_, err = s.WriteToUDP([]byte("x"), nil)
+		require.ErrorContains(t, err, "missing address")
+		_, err = s.WriteToUDPAddrPort([]byte("x"), netip.AddrPort{})
+		require.ErrorContains(t, err, "missing address")
+
+		_, err = c.Write(make([]byte, 65536))
+		requireOpError(t, err, "write", syscall.EMSGSIZE)
+
+		// A connected socket hears that nobody listens, once.
+		require.NoError(t, s.Close())
+		_, err = c.Write([]byte("x"))
+		require.NoError(t, err)
+		_, err = c.Read(make([]byte, 1))
+		requireOpError(t, err, "read", syscall.ECONNREFUSED)
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+		_, err = c.Read(make([]byte, 1))
+		requireTimeout(t, err)
+
+		_, err = s.Read(make([]byte, 1))
+		requireOpError(t, err, "read", net.ErrClosed)
+		_, err = s.Read(nil)
+		requireOpError(t, err, "read", net.ErrClosed)
+		_, err = s.Write(nil)
+		requireOpError(t, err, "write", net.ErrClosed)
+		_, err = s.WriteTo(nil, to)
+		requireOpError(t, err, "write", net.ErrClosed)
+		requireOpError(t, s.Close(), "close", net.ErrClosed)
+		requireOpError(t, s.SetDeadline(time.Time{}), "set", net.ErrClosed)
+		requireOpError(t, s.SetReadBuffer(1), "set", net.ErrClosed)
+	})
+}
+
+func TestUDPNoRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.a, "udp4", netip.Addr{})
+		_, err := s.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("203.0.113.1:9"))
+		if err == nil { // it may be found on the poll goroutine only, and come with the next call
+			synctest.Wait()
+			_, err = s.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("203.0.113.1:9"))
+		}
+		requireOpError(t, err, "write", syscall.ENETUNREACH)
+	})
+}
+
+func TestUDPCloseUnblocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.a, "udp", netip.Addr{})
+		errs := make(chan error, 2)
+		for range cap(errs) {
+			go func() {
+				_, _, err := s.ReadFrom(make([]byte, 1))
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		require.NoError(t, s.Close())
+		for range cap(errs) {
+			requireOpError(t, <-errs, "read", net.ErrClosed)
+		}
+	})
+}
+
+// TestUDPFlood: a writer who is faster than the link waits instead of losing
+// what it wrote on its own side.
+func TestUDPFlood(t *testing.T) {
+	l := connect(t, phy.PipeConfig{Queue: 8})
+	s := listenUDP(t, l.b, "udp", addrB)
+	require.NoError(t, s.SetReadBuffer(8<<20))
+	c := dialUDP(t, l.a, addrPort(s))
+	const count = 5000
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		b := make([]byte, 1000)
+		for range count {
+			if _, err := c.Write(b); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	got := 0
+	b := make([]byte, 1000)
+	for got < count {
+		s.SetReadDeadline(time.Now().Add(2 * time.Second))
+		if _, err := s.Read(b); err != nil {
+			var ne net.Error
+			require.True(t, errors.As(err, &ne) && ne.Timeout())
+			break // the rest was lost in the receiver's full queue
+		}
+		got++
+	}
+	wg.Wait()
+	require.Positive(t, got)
+}
+
+func TestPing(t *testing.T) {
+	for _, at := range []netip.Addr{addrB, addrB6} {
+		t.Run(at.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := connect(t, phy.PipeConfig{})
+				d := dialer.Dialer{Stack: l.a}
+				c, err := d.DialPing(t.Context(), "ping", netip.Addr{}, at)
+				require.NoError(t, err)
+				b := make([]byte, 100)
+				require.NoError(t, c.WriteEcho([]byte("hello"), netip.Addr{}, 42))
+				n, from, seq, err := c.ReadEcho(b)
+				require.NoError(t, err)
+				require.Equal(t, "hello", string(b[:n]))
+				require.Equal(t, at, from)
+				require.EqualValues(t, 42, seq)
+
+				for i := range 3 { // sequence numbers count up by themselves
+					_, err = c.Write([]byte("again"))
+					require.NoError(t, err)
+					_, _, seq, err = c.ReadEcho(b)
+					require.NoError(t, err)
+					require.EqualValues(t, i, seq)
+				}
+				_, err = c.WriteTo([]byte("x"), &net.IPAddr{IP: at.AsSlice()})
+				requireOpError(t, err, "write", net.ErrWriteToConnected)
+				require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Second)))
+				_, err = c.Read(b)
+				requireTimeout(t, err)
+				require.NoError(t, c.Close())
+				_, err = c.Read(b)
+				requireOpError(t, err, "read", net.ErrClosed)
+				require.NotZero(t, c.ID())
+			})
+		})
+	}
+}

@@ -1,0 +1,190 @@
+package netstack
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"smolnet/netstack/core"
+	"smolnet/netstack/tcp"
+	"smolnet/netstack/wire"
+)
+
+// Bounds of the interval at which Shutdown looks whether connections are left.
+const (
+	minDrainCheck = time.Millisecond
+	maxDrainCheck = 100 * time.Millisecond
+)
+
+// Close ends the stack at once: connections are reset, as far as the device
+// takes the segments, every blocked call returns net.ErrClosed, and the device
+// is closed. When Close returns the poll goroutine has ended, unless it was
+// called on that goroutine (from a function passed to Do): then it ends right
+// after. Close may be called from anywhere and more than once. It returns nil.
+func (st *Stack) Close() error {
+	st.beginClosing()
+	st.closeAsked.Store(true)
+	st.wake()
+	if !st.onLoop() {
+		<-st.done
+	}
+	return nil
+}
+
+// Shutdown ends the stack in good order: listeners are closed, connections that
+// nobody has accepted yet are reset, all others send a FIN after what was
+// written, and Shutdown waits until each of them has been finished by its peer
+// too. Then, or when ctx ends, it closes the stack. The error is ctx's if there
+// were connections left, net.ErrClosed if the stack had ended before.
+//
+// It must not be called on the poll goroutine.
+func (st *Stack) Shutdown(ctx context.Context) error {
+	defer st.Close()
+	st.beginClosing()
+	for _, fn := range st.takeHooks() {
+		fn()
+	}
+	if err := st.closeWrite(); err != nil {
+		return err
+	}
+	for wait := minDrainCheck; ; wait = min(2*wait, maxDrainCheck) {
+		if left, err := st.unfinished(); left == 0 || err != nil {
+			return err
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-st.done:
+			t.Stop()
+			return net.ErrClosed
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// closeWrite ends the sending side of every connection that a user holds. It
+// does so through the user's end, which knows about a Write in progress.
+func (st *Stack) closeWrite() error {
+	var open []interface{ CloseWrite() error }
+	err := st.Do(func(c *core.Core) {
+		c.Waiters(func(w core.Waiter) bool {
+			if w, ok := w.(interface{ CloseWrite() error }); ok {
+				open = append(open, w)
+			}
+			return true
+		})
+	})
+	for _, w := range open {
+		_ = w.CloseWrite() // one that has failed or was closed meanwhile is what we want
+	}
+	return err
+}
+
+// unfinished counts the connections on which something is still to come.
+func (st *Stack) unfinished() (n int, err error) {
+	err = st.Do(func(c *core.Core) {
+		c.Sockets(func(s core.SocketInfo) bool {
+			if s.Protocol == wire.ProtoTCP {
+				switch s.State {
+				case tcp.StateListen.String(), tcp.StateTimeWait.String(), tcp.StateClosed.String():
+				default:
+					n++
+				}
+			}
+			return true
+		})
+	})
+	return n, err
+}
+
+// OnShutdown registers a function that Shutdown calls, in its own goroutine,
+// before it ends connections; listeners and servers stop accepting there. The
+// function that OnShutdown returns takes the registration back. If Shutdown or
+// Close was called already, fn is not registered.
+func (st *Stack) OnShutdown(fn func()) (stop func()) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.isClosing {
+		return func() {}
+	}
+	if st.hooks == nil {
+		st.hooks = make(map[*hook]struct{})
+	}
+	h := &hook{fn}
+	st.hooks[h] = struct{}{}
+	return func() {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		delete(st.hooks, h)
+	}
+}
+
+// A hook is a function to call at Shutdown.
+type hook struct{ fn func() }
+
+func (st *Stack) takeHooks() []func() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	fns := make([]func(), 0, len(st.hooks))
+	for h := range st.hooks {
+		fns = append(fns, h.fn)
+	}
+	st.hooks = nil
+	return fns
+}
+
+// beginClosing closes the channel of Closing.
+func (st *Stack) beginClosing() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.isClosing {
+		st.isClosing = true
+		close(st.closing)
+	}
+}
+
+// Closing returns a channel that is closed as soon as Shutdown or Close is
+// called or the device fails: nothing new may be dialled or accepted.
+func (st *Stack) Closing() <-chan struct{} { return st.closing }
+
+// Done returns a channel that is closed when the stack has ended: by Close, by
+// Shutdown, or because its device failed.
+func (st *Stack) Done() <-chan struct{} { return st.done }
+
+// Err returns nil until Done is closed, and then why: net.ErrClosed if the
+// stack was closed, the device's error if that failed.
+func (st *Stack) Err() error {
+	select {
+	case <-st.done:
+		return st.err
+	default:
+		return nil
+	}
+}
+
+// end is the last thing the poll goroutine does. err is the device's, nil if
+// the user closed the stack.
+func (st *Stack) end(err error) {
+	st.beginClosing()
+	for _, cmd := range st.takeCommands(true) {
+		cmd.done <- false
+	}
+	now := st.Now()
+	st.core.Close(now)
+	if err == nil {
+		_, _ = st.turn(now) // resets, as far as the device takes them
+		st.err = net.ErrClosed
+		st.log.Debug("stack closed")
+	} else {
+		st.core.BeginTurn(now)
+		st.core.EndTurn(now)
+		st.err = err
+		st.log.Error("stack ended: device failed", "err", err)
+	}
+	for i := range st.links {
+		_ = st.links[i].dev.Close() // nobody is left who could do something about it
+	}
+	close(st.done)
+}
