@@ -76,6 +76,13 @@ func (e *end) send(n uint32) error {
 	return e.dev.Flush()
 }
 
+// roomy says whether the device has room, and so does not hold a frame back
+// that it will send when it is next called.
+func (e *end) roomy() bool {
+	_, err := e.dev.TxBuffer()
+	return !errors.Is(err, phy.ErrWouldBlock)
+}
+
 // run goes on until n frames have been sent and n have been received.
 func (e *end) run(n uint32) error {
 	for {
@@ -89,7 +96,7 @@ func (e *end) run(n uint32) error {
 		if err := e.send(n); err != nil {
 			return err
 		}
-		if e.rx == n && e.tx == n {
+		if e.rx == n && e.tx == n && e.roomy() {
 			return nil
 		}
 		if err := e.dev.Wait(-1); err != nil {

@@ -179,7 +179,7 @@ func testFull(l *link) {
 	}
 	sent := make(chan error, 1)
 	go func() {
-		for x.tx < n {
+		for x.tx < n || !x.roomy() {
 			err := x.dev.Wait(-1)
 			if err == nil {
 				err = x.send(n)
