@@ -112,4 +112,3 @@ func BenchmarkReceiveDropped(b *testing.B) {
 		h.eth.Receive(w.now, phy.Frame{Data: frame})
 	}
 }
-

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/wire"
+	"smolnet/phy"
 )
 
 // Frames made by hand. Builders of upper layers return IP packets; to puts an
@@ -187,3 +188,5 @@ func (w *world) know(h *host, addrs ...netip.Addr) {
 		h.take()
 	}
 }
+
+func phyFrame(b []byte) phy.Frame { return phy.Frame{Data: b} }
