@@ -53,7 +53,11 @@ const bigBody = 8 << 20
 // client returns srv's client, dialling over e.
 func client(e env, srv *httptest.Server) *http.Client {
 	c := srv.Client()
-	c.Transport.(*http.Transport).DialContext = e.dial
+	tr := c.Transport.(*http.Transport)
+	tr.DialContext = e.dial
+	if tr.TLSClientConfig != nil {
+		tr.TLSClientConfig.ServerName = "example.com" // what its certificate says
+	}
 	return c
 }
 
