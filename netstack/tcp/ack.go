@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
 	"smolnet/netstack/wire"
 )
 
@@ -77,7 +78,7 @@ func (c *Conn) ackNew(now clock.Time, s *segment) {
 	}
 	c.retries = 0
 	c.probe.answered()
-	c.soft = 0
+	c.soft = errno.OK
 	restart := true
 	if c.snd.recovering {
 		restart = c.ackInRecovery(now, acked)

@@ -89,11 +89,10 @@ func (c *Conn) Abort(clock.Time) {
 		return
 	}
 	c.orphan = true
-	c.failure = errno.ConnAborted
 	// RFC 9293 3.10.5: a RST in SYN-RECEIVED, ESTABLISHED, FIN-WAIT-1,
 	// FIN-WAIT-2 and CLOSE-WAIT.
 	reset := c.state != StateSynSent && c.state != StateClosing && c.state != StateLastAck && c.state != StateTimeWait
-	c.finish()
+	c.fail(errno.ConnAborted)
 	c.resetDue = reset
 	c.check()
 }

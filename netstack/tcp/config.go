@@ -30,7 +30,7 @@ type Config struct {
 
 	InitialRTO, MinRTO, MaxRTO time.Duration // RFC 6298; default 1 s, 200 ms, 60 s
 
-	SynRetries      int // retransmissions of a SYN; default 6; negative: no limit
+	SynRetries      int // retransmissions of a SYN; default 7; negative: no limit
 	SynAckRetries   int // retransmissions of a SYN-ACK; default 5; negative: no limit
 	RetransmitLimit int // R2 as retransmissions of one segment; default 15; negative: no limit
 	OrphanRetries   int // the same after the user has closed; default 8; negative: no limit
@@ -66,10 +66,9 @@ const (
 	defaultMaxRTO     = 60 * time.Second
 	rtoAfterSynLoss   = 3 * time.Second
 
-	// RFC 9293 MUST-23, 3.8.3 asks for three minutes of SYNs. Six
-	// retransmissions are two minutes, which is what the users of Linux know;
-	// seven are three.
-	defaultSynRetries    = 6
+	// RFC 9293 MUST-23, 3.8.3: SYNs are sent "for at least 3 minutes". Seven
+	// retransmissions are 183 s with the default RTOs.
+	defaultSynRetries    = 7
 	defaultSynAckRetries = 5
 	// RFC 9293 SHLD-11, 3.8.3: R2 "SHOULD correspond to at least 100 seconds";
 	// fifteen retransmissions are more than seven minutes.

@@ -41,7 +41,7 @@ const (
 	EventReadable                      // In grew
 	EventWritable                      // Out has given back room
 	EventPeerClosed                    // FIN arrived in order: In ends at its End
-	EventFailed                        // Err is set: reset, timed out, refused
+	EventFailed                        // Err is set: reset, timed out, refused, aborted
 	// EventTimeWait: entered TIME-WAIT. Fetch what Send has to say (the
 	// acknowledgment of the peer's FIN), then take the record with TimeWait
 	// and drop the Conn.

@@ -119,10 +119,10 @@ func (c *Conn) takeSynOptions(now clock.Time, h *wire.TCP) {
 	c.updateMSS()
 }
 
-// windowScale returns the shift with which a window of n bytes can be
-// announced.
+// windowScale returns the least shift with which a window of n bytes can be
+// announced, or all of it but a unit: 65536 bytes need none.
 func windowScale(n int) uint8 {
-	return uint8(min(max(bits.Len(uint(n))-16, 0), maxScale))
+	return uint8(min(max(bits.Len(uint(n-1))-16, 0), maxScale))
 }
 
 // timestamps is RFC 7323's state, of both options.

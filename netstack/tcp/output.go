@@ -98,7 +98,9 @@ func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
 		c.armRetransmit(now) // RFC 6298 5.1
 	}
 	c.armUserTimeout(now)
-	c.armTrim(now)
+	if n > 0 {
+		c.armTrim(now)
+	}
 	c.congestion.OnSend(now, n, c.flight())
 	c.pace(now, n)
 }

@@ -76,7 +76,6 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	}
 	c.lastReceived = now
 	c.keep.unanswered = 0
-	c.updateRecent(now, s)
 	// Second, check the RST bit. SHLD-2: it may carry data, which nobody reads.
 	if s.has(wire.RST) {
 		return ActionNone, c.receiveReset(now, s)
@@ -93,6 +92,7 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	if action, drop := c.receiveAck(now, s); drop != wire.DropNone {
 		return action, drop
 	}
+	c.updateRecent(now, s)
 	// Sixth, check the URG bit: urgent data comes in line (RFC 6093).
 	// Seventh, process the segment text. Eighth, check the FIN bit.
 	if c.state.receives() {
@@ -112,6 +112,11 @@ func (c *Conn) checkTimestamps(now clock.Time, s *segment) wire.Drop {
 		return wire.DropNone
 	}
 	if !s.h.Options.HasTimestamps {
+		if s.has(wire.SYN) {
+			// The peer may have restarted, without them: RFC 5961 4.2 has it
+			// find out.
+			return wire.DropNone
+		}
 		// RFC 7323 3.2: "the TCP SHOULD silently drop the segment".
 		return wire.DropPAWS
 	}
@@ -123,7 +128,9 @@ func (c *Conn) checkTimestamps(now clock.Time, s *segment) wire.Drop {
 	return wire.DropNone
 }
 
-// updateRecent is RFC 7323 5.3, R3.
+// updateRecent is RFC 7323 5.3, R3, for a segment that has passed the fifth step:
+// a guessed one without a credible ACK would otherwise set TS.Recent far ahead
+// and have everything that the peer sends taken for old.
 func (c *Conn) updateRecent(now clock.Time, s *segment) {
 	o := &s.h.Options
 	if !c.ts.on || !o.HasTimestamps || s.has(wire.RST) || s.seq.After(c.rcv.lastAck) {

@@ -1,6 +1,9 @@
 package tcp
 
-import "smolnet/netstack/clock"
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/errno"
+)
 
 // A State is a connection's state, RFC 9293 3.3.2.
 type State uint8
@@ -73,7 +76,7 @@ func (c *Conn) setState(s State) {
 // established ends the handshake; the caller has taken the peer's options.
 func (c *Conn) established(now clock.Time) {
 	lost := c.retries
-	c.retries = 0
+	c.retries, c.soft = 0, errno.OK
 	c.rtt.backoff = 0
 	c.timers[timerRetransmit] = 0
 	c.congestion.Init(now, c.snd.mss)

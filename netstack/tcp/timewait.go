@@ -78,7 +78,7 @@ func (w *TimeWait) Receive(now clock.Time, h *wire.TCP, n int) (Action, wire.Dro
 		// an old one ends it before its time.
 		return ActionNone, wire.DropIgnored
 	case s.has(wire.SYN):
-		if !s.has(wire.ACK) && w.reopens(h) {
+		if !s.has(wire.ACK|wire.FIN) && w.reopens(h) {
 			return ActionReopen, wire.DropNone // RFC 9293 MAY-2
 		}
 		return w.challenge(now, wire.DropBadFlags) // RFC 5961 4.2
@@ -90,10 +90,11 @@ func (w *TimeWait) Receive(now clock.Time, h *wire.TCP, n int) (Action, wire.Dro
 		// "The only thing that can arrive in this state is a retransmission
 		// of the remote FIN. Acknowledge it, and restart the 2 MSL timeout."
 		w.deadline = now.Add(w.hold)
+		if w.ts.on && !w.ts.old(now, h.Options.TSVal) {
+			w.ts.recent, w.ts.recentAt = h.Options.TSVal, now
+		}
 		return ActionAck, wire.DropDuplicate
-	case n > 0 || s.has(wire.FIN):
-		return ActionAck, wire.DropOutOfWindow
-	case start != 0 || Seq(h.Ack).After(w.sndNxt):
+	case n > 0 || s.has(wire.FIN) || start != 0 || Seq(h.Ack).After(w.sndNxt):
 		return w.challenge(now, wire.DropOutOfWindow)
 	}
 	return ActionNone, wire.DropIgnored

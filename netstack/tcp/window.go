@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// windowReserve is the part of a scaled window's buffer, as a divisor, that
-	// is not offered: an announced edge has to be a whole number of units away
-	// from RCV.NXT, so keeping it where it was means rounding up now and then.
+	// windowReserve is the part of the room for a scaled window, as a divisor,
+	// that is not offered: an announced edge has to be a whole number of units
+	// away from RCV.NXT, so keeping it where it was means rounding up, again
+	// and again while nothing is read.
 	windowReserve = 64
 
 	// pressureWindow is what is offered while the memory budget is nearly
@@ -41,16 +42,17 @@ func (w *sharedWindow) close() { w.edge.Store(closedEdge) }
 func (c *Conn) windowEdge() (edge, size uint64) {
 	most := uint64(c.shared.most.Load())
 	size = uint64(c.In.Limit())
-	if most > unscaledMost {
-		size -= size / windowReserve
-	}
 	start := c.In.Start() // before end, which is never behind an earlier start
 	end := c.In.End()
-	edge = min(start+size, end+most)
+	room := size - min(end-start, size)
+	if most > unscaledMost {
+		room -= room / windowReserve
+	}
+	edge = end + min(room, most)
 	if limit := c.pool.Limit(); limit > 0 && c.pool.InUse() > limit/8*pressureEighths {
 		edge = min(edge, end+pressureWindow)
 	}
-	return max(edge, end), min(size, most)
+	return edge, min(size, most)
 }
 
 // WindowUpdateDue reports whether the user has read enough that Send would
@@ -91,7 +93,13 @@ func (c *Conn) openWindow() {
 
 // synWindow returns the window of our SYN, which is never scaled (RFC 7323
 // 2.2).
-func (c *Conn) synWindow() int { return min(c.In.Limit(), unscaledMost) }
+func (c *Conn) synWindow() int {
+	n := c.In.Limit()
+	if c.rcv.scale > 0 {
+		n -= n / windowReserve
+	}
+	return min(n, unscaledMost)
+}
 
 // announce returns the window field of a segment that is not a SYN, and notes
 // what it announces.
