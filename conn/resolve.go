@@ -17,6 +17,10 @@ var errNoServers = errors.New("no DNS servers are configured")
 // It is Go's own resolver: names are looked up in the machine's hosts file
 // first, queries go out over UDP and, where the answer was cut, over TCP. The
 // servers are asked in turn, from one attempt to the next.
+//
+// Go's resolver has a channel for all of the process, made at its first use. In
+// programs that use it inside testing/synctest that must be outside of a bubble:
+// look up "localhost" in TestMain.
 func Resolver(st *netstack.Stack) *net.Resolver {
 	servers := st.Config().DNS
 	var next atomic.Uint32

@@ -176,6 +176,7 @@ func TestUDPErrors(t *testing.T) {
 		requireOpError(t, err, "write", syscall.EMSGSIZE)
 
 		// A connected socket hears that nobody listens, once.
+		synctest.Wait() // what was sent before is there
 		require.NoError(t, s.Close())
 		_, err = c.Write([]byte("x"))
 		require.NoError(t, err)

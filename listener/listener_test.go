@@ -258,7 +258,7 @@ func TestKeepAliveOfAccepted(t *testing.T) {
 	}{
 		{"stack's", listener.Config{}, 0},
 		{"period", listener.Config{KeepAlive: 20 * time.Second}, 4},
-		{"config", listener.Config{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second}}, 9},
+		{"config", listener.Config{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 20 * time.Second}}, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

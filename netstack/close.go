@@ -173,14 +173,15 @@ func (st *Stack) end(err error) {
 	}
 	now := st.Now()
 	st.core.Close(now)
-	if err == nil {
-		_, _ = st.turn(now) // resets, as far as the device takes them
+	st.core.BeginTurn(now)
+	for i := range st.links { // the resets, as far as the devices take them
+		_, _, _ = st.links[i].send(now)
+	}
+	st.core.EndTurn(now) // users hear of it, whatever became of the device
+	if st.err = err; err == nil {
 		st.err = net.ErrClosed
 		st.log.Debug("stack closed")
 	} else {
-		st.core.BeginTurn(now)
-		st.core.EndTurn(now)
-		st.err = err
 		st.log.Error("stack ended: device failed", "err", err)
 	}
 	for i := range st.links {

@@ -224,7 +224,7 @@ func (c *TCPConfig) validate() error {
 func (c *Config) validate() error {
 	switch {
 	case c.Device == nil:
-		return errors.New("Device is required")
+		return errors.New("a Device is required")
 	case c.HopLimit < 0 || c.HopLimit > maxHopLimit:
 		return fmt.Errorf("HopLimit %d is not between 1 and %d", c.HopLimit, maxHopLimit)
 	case c.TimerSlack < 0:
@@ -264,7 +264,7 @@ func validateLimits(l Limits) error {
 		{"Neighbors", int64(l.Neighbors)}, {"Outbox", int64(l.Outbox)}, {"ICMPRate", int64(l.ICMPRate)},
 	} {
 		if n.v < 0 {
-			return fmt.Errorf("Limits.%s %d is negative", n.name, n.v)
+			return fmt.Errorf("value of Limits.%s %d is negative", n.name, n.v)
 		}
 	}
 	return nil

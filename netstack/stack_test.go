@@ -271,7 +271,9 @@ func TestCloseByMany(t *testing.T) {
 			wg.Go(func() { st.Stats() })
 		}
 		wg.Wait()
-		require.ErrorIs(t, a.Err(), net.ErrClosed)
+		if err := a.Err(); !errors.Is(err, phy.ErrClosed) { // b was the first to go, and the cable with it
+			require.ErrorIs(t, err, net.ErrClosed)
+		}
 	}
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, 5*time.Second, time.Millisecond)
 }
