@@ -8,6 +8,13 @@ import (
 	"smolnet/phy"
 )
 
+// tcpFlagsAt is the place of the flags in a TCP header, tcpOffsetAt that of the
+// header's length.
+const (
+	tcpOffsetAt = 12
+	tcpFlagsAt  = 13
+)
+
 // send writes the connection's next segment to b: link and IP header before
 // the place where the connection writes TCP header and data, all of it once.
 func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
@@ -52,9 +59,12 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	c.putIP(b[ifc.linkLen:], &h, seg.Len)
 	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
 	c.stats.TCPOut++
+	if b[off+tcpFlagsAt]&byte(wire.RST) != 0 {
+		c.stats.TCPResetsOut++
+	}
 	offload := ifc.putChecksum(b, off, n, &h, wire.TCPChecksumOffset)
 	if seg.SegmentSize != 0 {
-		offload.HeaderLen = uint16(off) + uint16(b[off+12]>>4)*4
+		offload.HeaderLen = uint16(off) + uint16(b[off+tcpOffsetAt]>>4)*4
 		offload.SegmentSize = seg.SegmentSize
 		offload.GSOType = phy.GSOTCPv4
 		if h.dst.Is6() {

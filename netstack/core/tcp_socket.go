@@ -57,11 +57,11 @@ func clean(a netip.AddrPort) netip.AddrPort {
 }
 
 // DialTCP starts an active open. An unspecified remote address means this host,
-// as with package net. Failures at once: errno.NetUnreach (no route),
-// errno.AddrNotAvail (the local address is not ours, or no port is left),
-// errno.AddrInUse, errno.NoBufs, errno.AFNoSupport, errno.Invalid (port 0,
-// multicast or broadcast destination). Later: EventConnected or EventFailed to
-// the Waiter.
+// as with package net; port 0 is a port like others, on which nobody listens.
+// Failures at once: errno.NetUnreach (no route), errno.AddrNotAvail (the local
+// address is not ours, or no port is left), errno.AddrInUse, errno.NoBufs,
+// errno.AFNoSupport, errno.Invalid (no address, multicast or broadcast). Later:
+// EventConnected or EventFailed to the Waiter.
 func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	c.attend(now)
 	if c.closed {
