@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,7 +54,7 @@ type host struct {
 	loopin []phy.Frame
 	out    [][]byte // frames that eth sent, if nobody takes them
 	peer   *host
-	wakes  int
+	wakes  atomic.Int32
 	full   bool // the device takes nothing
 	lose   func(frame []byte) bool
 }
@@ -71,7 +72,7 @@ func newHost(t testing.TB, hw wire.HardwareAddr, addrs []netip.Prefix, opts ...o
 	for _, o := range opts {
 		o(&cfg, &link)
 	}
-	cfg.Wake = func() { h.wakes++ }
+	cfg.Wake = func() { h.wakes.Add(1) }
 	var err error
 	h.c, err = core.New(cfg)
 	require.NoError(t, err)
@@ -173,8 +174,8 @@ func (w *world) run() {
 	for range maxTurns {
 		moved := false
 		for _, h := range w.hosts {
-			wakes := h.wakes
-			moved = h.turn(w.now) || moved || h.wakes != wakes
+			wakes := h.wakes.Load()
+			moved = h.turn(w.now) || moved || h.wakes.Load() != wakes
 		}
 		if !moved {
 			return

@@ -16,7 +16,6 @@ import (
 var (
 	groupAll = netip.MustParseAddr("ff02::1")
 	groupA6  = wire.SolicitedNode(a6)
-	groupX6  = wire.SolicitedNode(x6)
 )
 
 func solicitation(target netip.Addr) wire.Neighbor {
