@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -91,17 +92,29 @@ func smallBuffers(cfg *netstack.Config) {
 // dialled returns both ends of a new connection from a to b.
 func dialled(t testing.TB, from, to *netstack.Stack, at netip.Addr) (client, server *conn.TCP) {
 	t.Helper()
-	cfg := listener.Config{Stack: to}
-	l, err := cfg.ListenTCP("tcp", netip.AddrPortFrom(at, 0))
-	require.NoError(t, err)
+	l := listenTCP(t, to, at)
 	defer l.Close()
-	d := dialer.Dialer{Stack: from}
-	port := l.Addr().(*net.TCPAddr).AddrPort().Port()
-	client, err = d.DialTCP(t.Context(), "tcp", netip.AddrPort{}, netip.AddrPortFrom(at, port))
-	require.NoError(t, err)
-	server, err = l.AcceptTCP()
+	client = dial(t, from, l.Addr().(*net.TCPAddr).AddrPort())
+	server, err := l.AcceptTCP()
 	require.NoError(t, err)
 	return client, server
+}
+
+// listenTCP listens on a port of the stack's choice, at addrB or at.
+func listenTCP(t testing.TB, st *netstack.Stack, at ...netip.Addr) *listener.TCP {
+	t.Helper()
+	cfg := listener.Config{Stack: st}
+	l, err := cfg.ListenTCP("tcp", netip.AddrPortFrom(append(at, addrB)[0], 0))
+	require.NoError(t, err)
+	return l
+}
+
+func dial(t testing.TB, st *netstack.Stack, to netip.AddrPort) *conn.TCP {
+	t.Helper()
+	d := dialer.Dialer{Stack: st}
+	c, err := d.DialTCP(context.Background(), "tcp", netip.AddrPort{}, to)
+	require.NoError(t, err)
+	return c
 }
 
 // established is connect and dialled at once.

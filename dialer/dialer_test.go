@@ -178,17 +178,58 @@ func TestErrors(t *testing.T) {
 			require.Equal(t, c.network, oe.Net, c.name)
 			require.Equal(t, c.timeout, oe.Timeout(), c.name)
 		}
-		for i := range 2 { // the port of a connection cannot be had again
-			d := dialer.Dialer{Stack: from, LocalAddr: local("192.0.2.1:5555")}
-			_, err := d.Dial("tcp", "192.0.2.2:80")
-			if i == 0 {
-				require.NoError(t, err)
-			} else {
-				require.Error(t, err)
-			}
-		}
-		_, err := new(dialer.Dialer).Dial("tcp", "192.0.2.2:80")
+		// The same four addresses and ports cannot be had twice.
+		d := dialer.Dialer{Stack: from, LocalAddr: local("192.0.2.1:5555")}
+		_, err := d.Dial("tcp", "192.0.2.2:80")
+		require.NoError(t, err)
+		_, err = d.Dial("tcp", "192.0.2.2:80")
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+		_, err = listener.Listen(from, "tcp", ":5555")
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+		_, err = new(dialer.Dialer).Dial("tcp", "192.0.2.2:80")
 		require.ErrorContains(t, err, "Stack is nil")
+	})
+}
+
+// TestNoRoom: the limits of a stack are reasons of their own.
+func TestNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, to, _ := stacks(t, func(c *netstack.Config) { c.Limits.Connections = 2 })
+		serve(t, to, "tcp", ":80")
+		d := dialer.Dialer{Stack: from}
+		for range 2 {
+			_, err := d.Dial("tcp", "192.0.2.2:80")
+			require.NoError(t, err)
+		}
+		_, err := d.Dial("tcp", "192.0.2.2:80")
+		require.ErrorIs(t, err, syscall.ENOBUFS)
+	})
+}
+
+// TestNobodyAnswers: a host that is there and silent, and one that is not.
+func TestNobodyAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		from, _, at := stacks(t)
+		at.lose(everything)
+		d := dialer.Dialer{Stack: from}
+		start := time.Now()
+		_, err := d.Dial("tcp", "192.0.2.2:80")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		require.True(t, err.(net.Error).Timeout())
+		// RFC 1122 4.2.3.5: "R2 for a SYN segment MUST be set large enough to
+		// provide retransmission of the segment for at least 3 minutes."
+		require.InDelta(t, 200, time.Since(start).Seconds(), 20)
+
+		x, _, err := phy.Pipe(phy.PipeConfig{}) // Ethernet: nobody has that address
+		require.NoError(t, err)
+		st, err := netstack.New(netstack.Config{Device: x, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}})
+		require.NoError(t, err)
+		defer st.Close()
+		d.Stack = st
+		start = time.Now()
+		_, err = d.Dial("tcp", "192.0.2.2:80")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Less(t, time.Since(start), 5*time.Second)
 	})
 }
 
@@ -311,4 +352,25 @@ func TestHTTPClient(t *testing.T) {
 		tr.CloseIdleConnections()
 		require.NoError(t, srv.Close())
 	})
+}
+
+func Example() {
+	x, y, _ := phy.Pipe(phy.PipeConfig{})
+	server, _ := netstack.New(netstack.Config{Device: x, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}})
+	client, _ := netstack.New(netstack.Config{Device: y, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")}})
+	defer server.Close()
+	defer client.Close()
+	l, _ := listener.Listen(server, "tcp", ":80")
+	go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "hello ", r.URL.Path) }))
+
+	d := &dialer.Dialer{Stack: client, Timeout: 10 * time.Second}
+	web := &http.Client{Transport: &http.Transport{DialContext: d.DialContext}}
+	resp, err := web.Get("http://192.0.2.1/world")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(b))
+	// Output: hello /world
 }
