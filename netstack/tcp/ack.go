@@ -30,15 +30,16 @@ func (c *Conn) receiveAck(now clock.Time, s *segment) (Action, wire.Drop) {
 	if s.ack.After(c.snd.max) || s.ack.Before(c.snd.una-Seq(c.snd.maxWnd)) {
 		return ActionNone, c.challenge(now, wire.DropBadAck)
 	}
+	news := s.ack.After(c.snd.una)
 	switch {
-	case s.ack.After(c.snd.una):
+	case news:
 		c.ackNew(now, s)
 	case s.ack == c.snd.una:
 		c.ackSame(now, s)
 	default:
 		return ActionNone, wire.DropNone // "a duplicate ... can be ignored"
 	}
-	c.updateWindow(now, s)
+	c.updateWindow(now, s, news)
 	if c.snd.finQueued && c.snd.una.After(c.snd.finSeq) {
 		c.finAcked(now)
 	}
@@ -104,11 +105,16 @@ func (c *Conn) ackNew(now clock.Time, s *segment) {
 // The one segment that is timed gives the finest measure. RFC 7323 4 would take
 // one from each echoed timestamp as well, at a millisecond's grain and, by its
 // appendix G, with smaller weights. They are used where the clock is no help:
-// for what was sent more than once (RFC 6298 3, Karn).
+// for what was sent more than once (RFC 6298 3, Karn). Even then an echo from
+// before the last retransmission is no measure: had the acknowledgment of the
+// first copy been lost, it would count the time until we noticed.
 func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
 	rtt := c.rtt.acked(now, s.ack)
 	if rtt == 0 && c.ts.on && !c.rtt.timing && c.snd.una.Before(c.snd.resentTo) {
 		rtt = c.ts.rtt(now, s.h.Options.TSEcr)
+		if rtt > now.Sub(c.lastResent)+time.Duration(timestampTick) {
+			rtt = 0
+		}
 	}
 	if rtt > 0 {
 		c.rtt.sample(rtt, c.cfg.rtoBounds())
@@ -146,9 +152,11 @@ func (c *Conn) windowOf(s *segment) uint32 {
 }
 
 // updateWindow takes the window of a segment unless it is an older one: "If
-// (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))".
-func (c *Conn) updateWindow(now clock.Time, s *segment) {
-	if !c.snd.wl1.Before(s.seq) && (c.snd.wl1 != s.seq || c.snd.wl2.After(s.ack)) {
+// (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and SND.WL2 =< SEG.ACK))". One that
+// acknowledges news is no older one, though its data may be: to move SND.UNA
+// without the window would move the right edge to where the peer never put it.
+func (c *Conn) updateWindow(now clock.Time, s *segment, news bool) {
+	if !news && !c.snd.wl1.Before(s.seq) && (c.snd.wl1 != s.seq || c.snd.wl2.After(s.ack)) {
 		return
 	}
 	closed := c.snd.wnd == 0
@@ -167,7 +175,7 @@ func (c *Conn) updateWindow(now clock.Time, s *segment) {
 func (c *Conn) takeWindow(s *segment) {
 	c.snd.wnd = c.windowOf(s)
 	c.snd.maxWnd = max(c.snd.maxWnd, c.snd.wnd)
-	c.snd.wl1, c.snd.wl2 = s.seq, s.ack
+	c.snd.wl1, c.snd.wl2 = maxSeq(c.snd.wl1, s.seq), s.ack
 }
 
 // finAcked changes state when everything including our FIN is acknowledged.

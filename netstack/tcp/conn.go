@@ -113,6 +113,7 @@ type Conn struct {
 	userTimeout  time.Duration
 	lastReceived clock.Time // an acceptable segment
 	lastSent     clock.Time // data
+	lastResent   clock.Time // data, not for the first time
 	paceFree     clock.Time // when a paced sender has made up for what it sent
 
 	congestion Congestion
@@ -157,6 +158,7 @@ type receiveSpace struct {
 	finDone bool // and all data before it
 	finSeq  Seq
 
+	synWindow uint16 // of our SYN
 	quickAcks uint8  // segments still to be acknowledged at once
 	dupAcks   uint8  // duplicate acknowledgments owed for segments out of order
 	segment   uint16 // largest payload seen, for "every second full-sized segment"
@@ -204,7 +206,7 @@ func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
 	c.rcv.mss = c.announcedMSS()
 	c.rcv.segment = min(c.rcv.mss, defaultMSS4)
 	c.rcv.quickAcks = quickAcks
-	c.rcv.scale = windowScale(c.In.Limit())
+	c.chooseSynWindow()
 	c.ts.offset = timestampOffset(now, iss)
 	c.rtt.rto = c.cfg.initialRTO()
 	c.updateMSS()

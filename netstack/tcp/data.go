@@ -136,7 +136,7 @@ func (c *Conn) receiveFin(now clock.Time, s *segment) {
 	r := &c.rcv
 	if s.has(wire.FIN) && !r.finSeen {
 		seq := s.seq.Add(len(s.payload))
-		if !r.gaps.empty() && r.gaps.end().After(seq) {
+		if seq.Before(r.nxt) || !r.gaps.empty() && r.gaps.end().After(seq) {
 			s.drop = wire.DropBadHeader // data that came earlier lies behind it
 			return
 		}

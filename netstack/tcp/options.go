@@ -92,7 +92,7 @@ func (c *Conn) putSynOptions(now clock.Time, o *wire.TCPOptions) {
 		scale, stamps = c.ts.scaling, c.ts.on
 	}
 	if scale {
-		o.HasWindowScale, o.WindowScale = true, windowScale(c.In.Limit())
+		o.HasWindowScale, o.WindowScale = true, c.rcv.scale
 	}
 	if stamps {
 		c.ts.put(now, o)

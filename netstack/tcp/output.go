@@ -82,6 +82,7 @@ func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
 	if seq.Before(s.max) {
 		c.stats.retransmits++
 		c.rtt.resent(seq)
+		c.lastResent = now
 		s.resentTo = maxSeq(s.resentTo, end)
 	} else {
 		c.rtt.start(now, end)

@@ -74,7 +74,7 @@ func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
 		return Segment{}, false
 	}
 	h := c.header(s.iss, wire.SYN)
-	h.Window = uint16(c.synWindow())
+	h.Window = c.rcv.synWindow
 	if c.state == StateSynReceived {
 		h.Flags |= wire.ACK
 		h.Ack = uint32(c.rcv.nxt)

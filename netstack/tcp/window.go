@@ -80,25 +80,25 @@ func (c *Conn) WindowUpdateDue() bool {
 	return growth >= uint64(c.shared.step.Load()) && growth >= left && left <= size/2
 }
 
-// openWindow fixes, at the end of the handshake's part that agrees on options,
-// how windows are announced from now on; wnd is what our SYN announces.
+// openWindow begins the announcing of windows, once the options are agreed on.
 func (c *Conn) openWindow() {
 	most := uint32(unscaledMost) << c.rcv.scale
 	c.shared.most.Store(most)
 	_, size := c.windowEdge()
 	c.shared.step.Store(uint32(min(size/2, 2*uint64(c.rcv.mss))))
-	c.rcv.adv = c.rcv.nxt.Add(c.synWindow())
+	c.rcv.adv = c.rcv.nxt.Add(int(c.rcv.synWindow))
 	c.rcv.lastAck = c.rcv.nxt
 }
 
-// synWindow returns the window of our SYN, which is never scaled (RFC 7323
-// 2.2).
-func (c *Conn) synWindow() int {
+// chooseSynWindow fixes the scale, and the window of our SYN, which is never
+// scaled (RFC 7323 2.2): all copies of the SYN are the same.
+func (c *Conn) chooseSynWindow() {
 	n := c.In.Limit()
+	c.rcv.scale = windowScale(n)
 	if c.rcv.scale > 0 {
 		n -= n / windowReserve
 	}
-	return min(n, unscaledMost)
+	c.rcv.synWindow = uint16(min(n, unscaledMost))
 }
 
 // announce returns the window field of a segment that is not a SYN, and notes
@@ -126,8 +126,8 @@ func (c *Conn) announce() uint16 {
 // or one worth moving to.
 func (c *Conn) chooseEdge() Seq {
 	r := &c.rcv
-	if r.finDone {
-		return r.adv
+	if r.finDone || !c.state.synchronized() {
+		return r.adv // there may be another SYN-ACK, which cannot say more
 	}
 	edge, size := c.windowEdge()
 	room := int(edge - c.In.End())
@@ -149,7 +149,10 @@ func (c *Conn) chooseEdge() Seq {
 	return maxSeq(r.adv, r.nxt.Add(room&^(1<<r.scale-1)))
 }
 
-// reserveHolds reports whether In has memory for a window of wnd bytes.
+// reserveHolds reports whether In has room for a window of wnd bytes. If its
+// limit was lowered to less than what was announced there is no keeping that
+// promise, and nothing is won by breaking it sooner.
 func (c *Conn) reserveHolds(wnd int) bool {
-	return c.rcv.finDone || c.readClosed || c.In.End()+uint64(wnd) <= c.In.Start()+uint64(c.In.Limit())
+	room := c.In.Room()
+	return c.rcv.finDone || c.readClosed || wnd <= room || c.rcv.adv.Sub(c.rcv.nxt) > room
 }
