@@ -190,6 +190,8 @@ func play(h *harness, s script) {
 		h.all()
 	}
 	h.c.TimeWait()
+	h.abort() // as owners do before they drop a connection
+	h.all()
 	h.c.In.Reset()
 	h.c.Out.Reset()
 	if n := h.pool.InUse(); n != 0 {

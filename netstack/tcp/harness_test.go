@@ -56,13 +56,13 @@ var starts = []struct {
 }
 
 // each runs f on a fresh harness for each of starts.
-func each(t *testing.T, f func(h *harness)) {
+func each(t *testing.T, f func(t *testing.T, h *harness)) {
 	t.Helper()
 	for _, s := range starts {
 		t.Run(s.name, func(t *testing.T) {
 			h := newHarness(t)
 			h.iss, h.irs = s.iss, s.irs
-			f(h)
+			f(t, h)
 		})
 	}
 }
@@ -480,6 +480,9 @@ func (h *harness) lawsOfData(s *segment) {
 // move the right window edge to the left"
 func (h *harness) lawsOfWindow(s *segment) {
 	h.t.Helper()
+	if s.Flags.Has(SYN) && h.ourOffer {
+		return // a repeated SYN,ACK: its window cannot be scaled
+	}
 	wnd := uint32(s.Window)
 	if h.scaled && !s.Flags.Has(SYN) {
 		wnd <<= h.own.WindowScale
@@ -627,16 +630,33 @@ func (h *harness) wantState(s tcp.State) {
 }
 
 // user calls, with a line in the transcript.
-func (h *harness) closeWrite() { h.note("user: CloseWrite"); h.c.CloseWrite(h.now) }
-func (h *harness) closeRead()  { h.note("user: CloseRead"); h.c.CloseRead(h.now) }
-func (h *harness) close()      { h.note("user: Close"); h.c.Close(h.now) }
-func (h *harness) abort()      { h.note("user: Abort"); h.c.Abort(h.now) }
+func (h *harness) closeWrite() {
+	h.note("user: CloseWrite")
+	h.c.CloseWrite(h.now)
+	h.c.Out.SetLimit(0)
+}
+func (h *harness) closeRead() { h.note("user: CloseRead"); h.c.CloseRead(h.now) }
+func (h *harness) close()     { h.note("user: Close"); h.c.Close(h.now); h.c.Out.SetLimit(0) }
+func (h *harness) abort()     { h.note("user: Abort"); h.c.Abort(h.now); h.c.Out.SetLimit(0) }
 
 // wantEvents demands that these events, among others, have happened.
 func (h *harness) wantEvents(e tcp.Events) {
 	h.t.Helper()
 	if got := h.c.TakeEvents(); got&e != e {
 		h.fail("events %09b, which lack %09b", got, e&^got)
+	}
+}
+
+// wantIdle demands that nothing is to be done any more, once the streams have
+// given their last pages back.
+func (h *harness) wantIdle() {
+	h.t.Helper()
+	h.quiet(2 * time.Second)
+	if d := h.c.Deadline(); d.IsSet() {
+		h.fail("an idle connection has a deadline: %s", h.when(d))
+	}
+	if n := h.pool.InUse(); n != 0 {
+		h.fail("an idle connection holds %d bytes", n)
 	}
 }
 

@@ -27,7 +27,7 @@ var (
 
 // Bounds on a run, so that a stall, a deadlock and a livelock all end.
 const (
-	pairTurns = 400_000 // instants at which something happens
+	pairTurns = 100_000 // instants at which something happens
 	pairTime  = 2 * time.Hour
 )
 
@@ -111,18 +111,16 @@ func (l *link) next() (t clock.Time) {
 // calls Send only when something has arrived, a deadline has come, the user has
 // written or closed, or has read and WindowUpdateDue says so.
 type end struct {
-	sim   *sim
-	name  string
-	peer  *end
-	id    tcp.ID
-	cfg   tcp.Config
-	iss   uint32
-	mtu   int
-	buf   []byte
-	c     *tcp.Conn // nil: not open yet, or gone
-	wait  *tcp.TimeWait
-	final tcp.Conn // what c was
-
+	sim        *sim
+	name       string
+	peer       *end
+	id         tcp.ID
+	cfg        tcp.Config
+	iss        uint32
+	mtu        int
+	buf        []byte
+	c          *tcp.Conn // nil: not open yet, or gone
+	wait       *tcp.TimeWait
 	out, in    []byte // to be written, was read
 	written    int
 	chunk      int // largest write and read
@@ -171,7 +169,7 @@ func (s *sim) fail(format string, args ...any) {
 		state += fmt.Sprintf("written %d/%d, read %d, closed %v eof %v gone %v done %v\n",
 			e.written, len(e.out), len(e.in), e.closed, e.eof, e.gone, e.isDone)
 	}
-	s.t.Fatalf("%s\n%snow %v, link %+v, %d packets in flight\n%s\nagain with: -run '^TestPair$' -seed %d",
+	s.t.Fatalf("%s\n%s\nnow %v, link %+v, %d packets in flight\n%s\n\nagain with: -run '^TestPair$' -seed %d",
 		s.log.String(), fmt.Sprintf(format, args...), s.now.Sub(epoch), *s.link, len(s.link.inFlight), state, s.seed)
 }
 
@@ -239,6 +237,9 @@ func newSim(t *testing.T, seed uint64) *sim {
 	}
 	s.a, s.b = makeEnd("a", ids[0], ids[1]), makeEnd("b", ids[1], ids[0])
 	s.a.peer, s.b.peer = s.b, s.a
+	if !s.b.closeEarly {
+		s.a.closeEarly = true // or both wait for the other to begin
+	}
 	return s
 }
 
@@ -301,9 +302,6 @@ func (e *end) user() {
 	if e.gone {
 		return
 	}
-	if e.idle > 0 {
-		e.wakes = s.now.Add(1 + time.Duration(s.rng.Int64N(int64(e.idle))))
-	}
 	if n := min(len(e.out)-e.written, 1+s.rng.IntN(e.chunk)); n > 0 && !e.closed {
 		if n = e.c.Out.Write(e.out[e.written:][:n]); n > 0 {
 			e.written += n
@@ -328,8 +326,19 @@ func (e *end) user() {
 		e.c.Close(s.now)
 		e.gone, e.kicked = true, true
 	}
-	if e.idle == 0 && !e.gone && (e.c.In.Len() > 0 || e.written < len(e.out) && e.c.Out.Room() > 0) {
-		e.wakes = s.now // more to do at once
+	if !e.gone && (e.c.In.Len() > 0 || e.written < len(e.out) && e.c.Out.Room() > 0) {
+		e.wake() // more to do; else an event has to come
+	}
+}
+
+// wake lets the user's next turn come, after a while.
+func (e *end) wake() {
+	if e.wakes.IsSet() {
+		return
+	}
+	e.wakes = e.sim.now
+	if e.idle > 0 {
+		e.wakes = e.wakes.Add(time.Duration(e.sim.rng.Int64N(int64(e.idle))))
 	}
 }
 
@@ -410,18 +419,15 @@ func (e *end) events() {
 	if ev&tcp.EventFailed != 0 {
 		s.fail("%s failed: %v", e.name, e.c.Err())
 	}
-	if ev&(tcp.EventConnected|tcp.EventReadable|tcp.EventWritable|tcp.EventPeerClosed) != 0 && !e.wakes.IsSet() {
-		e.wakes = s.now
+	if ev&(tcp.EventConnected|tcp.EventReadable|tcp.EventWritable|tcp.EventPeerClosed) != 0 {
+		e.wake()
 	}
 	if e.c.State() == tcp.StateTimeWait || e.c.State() == tcp.StateClosed {
 		if ev&(tcp.EventTimeWait|tcp.EventClosed) == 0 && !e.gone && e.wait == nil && !e.eof {
 			s.fail("%s is %v and has not said so", e.name, e.c.State())
 		}
 		if !e.gone {
-			if !e.wakes.IsSet() {
-				e.wakes = s.now
-			}
-			return // the user reads what is left
+			return // the user still reads what is left
 		}
 		if e.c.State() == tcp.StateTimeWait {
 			w := e.c.TimeWait()
@@ -431,7 +437,7 @@ func (e *end) events() {
 		}
 		e.c.In.Trim()
 		e.c.Out.Trim()
-		e.isDone = true
+		e.isDone, e.wakes = true, 0
 		e.c = nil
 	}
 }
@@ -461,9 +467,8 @@ func (s *sim) run() {
 		}
 		next := s.link.next()
 		for _, e := range []*end{s.a, s.b} {
-			next = clock.Earliest(next, e.wakes)
 			if e.c != nil {
-				next = clock.Earliest(next, e.c.Deadline())
+				next = clock.Earliest(next, clock.Earliest(e.wakes, e.c.Deadline()))
 				if e.kicked {
 					next = s.now
 				}
@@ -523,6 +528,7 @@ func TestPairPeerVanishes(t *testing.T) {
 	for seed := range uint64(40) {
 		s := newSim(t, 1000+seed)
 		s.a.out = make([]byte, 50_000)
+		s.a.cfg.UserTimeout = 0
 		s.a.cfg.RetransmitLimit, s.a.cfg.OrphanRetries, s.a.cfg.SynRetries = 5, 5, 5
 		s.a.cfg.KeepAliveIdle, s.a.cfg.KeepAliveInterval, s.a.cfg.KeepAliveCount = time.Minute, time.Second, 5
 		s.link.loss = 0
@@ -555,6 +561,9 @@ func TestPairPeerVanishes(t *testing.T) {
 			s.a.written += s.a.c.Out.Write(s.a.out[s.a.written:])
 			var sink [4096]byte
 			for s.a.c.In.Read(sink[:]) > 0 {
+			}
+			if s.a.c.State() == tcp.StateClosed {
+				break
 			}
 			next := clock.Earliest(s.link.next(), s.a.c.Deadline())
 			if s.now < gone {

@@ -26,7 +26,7 @@ func TestKeepAliveIsOff(t *testing.T) {
 // for each TCP connection". MUST-27: "This interval MUST be configurable"
 func TestKeepAlive(t *testing.T) {
 	for _, later := range []bool{false, true} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			if !later {
 				h.cfg.KeepAliveIdle, h.cfg.KeepAliveInterval, h.cfg.KeepAliveCount = time.Hour, time.Minute, 3
 			}
@@ -53,7 +53,7 @@ func TestKeepAlive(t *testing.T) {
 // specific probe as a dead connection": only KeepAliveCount in a row do.
 func TestKeepAliveGivesUp(t *testing.T) {
 	for _, n := range []int{1, 3, 0} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.KeepAliveIdle, h.cfg.KeepAliveInterval, h.cfg.KeepAliveCount = 2*time.Hour, 10*time.Second, n
 			if n == 0 { // both defaults
 				n, h.cfg.KeepAliveInterval = 9, 0
@@ -84,7 +84,7 @@ func TestKeepAliveGivesUp(t *testing.T) {
 // data is outstanding, and no data or acknowledgment packets have been received for the connection within an interval"
 func TestKeepAliveOnlyWhenIdle(t *testing.T) {
 	t.Run("anything received", func(t *testing.T) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.KeepAliveIdle = time.Minute
 			h.to(tcp.StateEstablished)
 			for range 20 {
@@ -96,7 +96,7 @@ func TestKeepAliveOnlyWhenIdle(t *testing.T) {
 		})
 	})
 	t.Run("data is out", func(t *testing.T) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.KeepAliveIdle, h.cfg.KeepAliveInterval = 2*time.Second, time.Second
 			h.to(tcp.StateEstablished)
 			h.write("x")
@@ -115,7 +115,7 @@ func TestKeepAliveOnlyWhenIdle(t *testing.T) {
 // RFC 9293 MUST-28, 3.8.4: "and MUST default to no less than two hours": there
 // is no default in this package, zero means off; the interval and the count have one.
 func TestKeepAliveInOtherStates(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateFinWait2}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateFinWait2}, func(t *testing.T, h *harness, s tcp.State) {
 		snd, rcv := nxt(s)
 		h.c.SetKeepAlive(h.now, time.Hour, time.Minute, 2)
 		h.wantAfter(time.Hour, keepAlive(snd, rcv))
@@ -132,7 +132,7 @@ func TestKeepAliveInOtherStates(t *testing.T) {
 // The peer's probe is answered, with data or without, as RFC 1122 4.2.3.6 asks.
 func TestKeepAliveIsAnswered(t *testing.T) {
 	for _, garbage := range []string{"", "\x00"} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			for range 5 {
 				h.advance(time.Hour)
@@ -167,7 +167,7 @@ func (h *harness) settle() (next uint32) {
 // RFC 9293 SHLD-18, 3.8.6.3: "A TCP endpoint SHOULD implement a delayed ACK".
 // SHLD-19: "An ACK SHOULD be generated for at least every second full-sized segment"
 func TestDelayedACK(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.DelayedAck = 100 * time.Millisecond
 		h.to(tcp.StateEstablished)
 		next := h.settle()
@@ -192,7 +192,7 @@ func TestDelayedACKTimer(t *testing.T) {
 		{0, 40 * time.Millisecond}, {10 * time.Millisecond, 10 * time.Millisecond},
 		{200 * time.Millisecond, 200 * time.Millisecond}, {time.Hour, 500*time.Millisecond - 1},
 	} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.DelayedAck = c.cfg
 			h.to(tcp.StateEstablished)
 			next := h.settle()
@@ -207,7 +207,7 @@ func TestDelayedACKTimer(t *testing.T) {
 
 // A delayed ACK rides on data, and its timer is then off.
 func TestDelayedACKRides(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.DelayedAck = 100 * time.Millisecond
 		h.to(tcp.StateEstablished)
 		next := h.settle()
@@ -224,7 +224,7 @@ func TestDelayedACKRides(t *testing.T) {
 // RFC 5681 4.2: "Out-of-order data segments SHOULD be acknowledged immediately",
 // and "a segment that fills in all or part of a gap"; so must a FIN.
 func TestNoDelayOnGaps(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.DelayedAck = 100 * time.Millisecond
 		h.to(tcp.StateEstablished)
 		next := h.settle()
@@ -246,7 +246,7 @@ func TestNoDelayOnGaps(t *testing.T) {
 // Many small segments, none of them full-sized, are one delayed ACK, or one for
 // each two segments' worth of bytes.
 func TestDelayedACKOfSmallSegments(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.DelayedAck = 100 * time.Millisecond
 		h.to(tcp.StateEstablished)
 		next := h.settle()
@@ -266,7 +266,7 @@ func TestDelayedACKOfSmallSegments(t *testing.T) {
 
 // RFC 1122 4.2.3.2: a delay of zero: every turn acknowledges.
 func TestNoDelayedACK(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.DelayedAck = -1
 		h.to(tcp.StateEstablished)
 		for i := range uint32(10) {

@@ -68,7 +68,7 @@ func TestInitialWindow(t *testing.T) {
 		{536, 10}, {1000, 10}, {1460, 10}, {2000, 7}, {4000, 3}, {7300, 2}, {8960, 2},
 	} {
 		t.Run(fmt.Sprint(c.mss), func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.mtu, h.peer.MSS = 9000, uint16(c.mss)
 				h.to(tcp.StateEstablished)
 				h.write(pattern(15 * c.mss))
@@ -90,7 +90,7 @@ func TestInitialWindow(t *testing.T) {
 // RFC 5681 3.1: "the initial window used by a sender after a correctly
 // transmitted SYN MUST be one segment", if SYNs were lost; RFC 6928 forgives the first.
 func TestInitialWindowAfterSYNLoss(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateSynSent)
 		h.wantAfter(1*time.Second, TCP{Flags: SYN})
 		h.wantAfter(2*time.Second, TCP{Flags: SYN})
@@ -102,7 +102,7 @@ func TestInitialWindowAfterSYNLoss(t *testing.T) {
 
 // RFC 5681 3.1, (2): "cwnd += min (N, SMSS)" for each acknowledgment.
 func TestSlowStart(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 65535
 		h.to(tcp.StateEstablished)
 		h.write(pattern(40 * ethMSS))
@@ -119,7 +119,7 @@ func TestSlowStart(t *testing.T) {
 // RFC 3465 2.3: acknowledging in crumbs must not open the window faster than the
 // bytes do, nor one giant acknowledgment by more than L segments.
 func TestACKDivision(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write(pattern(40 * ethMSS))
 		require.Len(t, h.all(), 10)
@@ -137,7 +137,7 @@ func TestACKDivision(t *testing.T) {
 
 // RFC 7661 4: a window that is not used must not grow.
 func TestWindowDoesNotGrowUnused(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		before := h.cwnd()
 		for i := range 100 {
@@ -153,7 +153,7 @@ func TestWindowDoesNotGrowUnused(t *testing.T) {
 // RFC 5681 3.2, 1-3: the third duplicate acknowledgment, and not the second,
 // retransmits; ssthresh is half of what was out.
 func TestFastRetransmit(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(10 * ethMSS)
 		require.Len(t, h.flight(10), 10)
@@ -174,7 +174,7 @@ func TestFastRetransmit(t *testing.T) {
 		h.ackTo(10 * ethMSS)
 		require.LessOrEqual(t, h.cwnd(), 5*ethMSS)
 		require.Positive(t, h.cwnd())
-		require.False(t, h.c.Deadline().IsSet())
+		h.wantIdle()
 		require.Zero(t, h.c.Info().Timeouts)
 	})
 }
@@ -182,7 +182,7 @@ func TestFastRetransmit(t *testing.T) {
 // RFC 5681 3.2, 4: each further duplicate says that a segment has left the
 // network; half of the flight later new data goes out.
 func TestFastRecoverySendsNewData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write(pattern(30 * ethMSS))
 		require.Len(t, h.all(), 10)
@@ -208,7 +208,7 @@ func TestFastRecoverySendsNewData(t *testing.T) {
 // RFC 6582 3.2, 3: a partial acknowledgment retransmits the next hole at once,
 // without three duplicates or a timeout; the recovery ends at "recover".
 func TestPartialACK(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(10 * ethMSS)
 		require.Len(t, h.flight(10), 10)
@@ -250,7 +250,7 @@ func TestNoDuplicateACK(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.to(tcp.StateEstablished)
 				require.Len(t, h.flight(10), 10)
 				for i := range uint32(6) {
@@ -266,7 +266,7 @@ func TestNoDuplicateACK(t *testing.T) {
 		})
 	}
 	t.Run("nothing out", func(t *testing.T) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			for range 10 {
 				h.ackTo(0)
@@ -282,7 +282,7 @@ func TestNoDuplicateACK(t *testing.T) {
 // RFC 3042 2: on the first two duplicates a new segment each, if there is one,
 // beyond the congestion window but within the peer's.
 func TestLimitedTransmit(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(30 * ethMSS)
 		h.write(data)
@@ -304,7 +304,7 @@ func TestLimitedTransmit(t *testing.T) {
 // RFC 6582 3.2, 1 and 4: the duplicates that our own retransmissions after a
 // timeout cause are no news of a loss.
 func TestNoFastRetransmitAfterRTO(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(10 * ethMSS)
 		require.Len(t, h.flight(10), 10)
@@ -326,7 +326,7 @@ func TestNoFastRetransmitAfterRTO(t *testing.T) {
 // set to no more than the loss window, LW, which equals 1 full-sized segment"; a repeated timeout keeps ssthresh.
 func TestTimeoutWindow(t *testing.T) {
 	for _, n := range []int{10, 8, 3, 1} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			require.Len(t, h.flight(n), n)
 			want := max(n*ethMSS/2, 2*ethMSS)
@@ -342,7 +342,7 @@ func TestTimeoutWindow(t *testing.T) {
 
 // RFC 5681 3.1: above ssthresh the window grows by one segment in a round trip.
 func TestCongestionAvoidance(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.SendBuffer = 4 << 20
 		h.to(tcp.StateEstablished)
 		require.Len(t, h.flight(10), 10)
@@ -379,7 +379,7 @@ func TestCongestionAvoidance(t *testing.T) {
 // RFC 5681 4.1: "A TCP SHOULD set cwnd to no more than RW before beginning
 // transmission if the TCP has not sent data in an interval exceeding the retransmission timeout."
 func TestIdleRestart(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 65535
 		h.to(tcp.StateEstablished)
 		h.open(20)
@@ -393,7 +393,7 @@ func TestIdleRestart(t *testing.T) {
 // RFC 6582 3.2, 4: a timeout in the middle of a recovery ends it; the data is
 // still delivered, and the window is one segment.
 func TestTimeoutInRecovery(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		require.Len(t, h.flight(10), 10)
 		h.advance(roundTrip)
@@ -414,7 +414,7 @@ func TestTimeoutInRecovery(t *testing.T) {
 // the timer that finds out; every byte arrives in the end.
 func TestTailLoss(t *testing.T) {
 	for lost := 1; lost <= 4; lost++ {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			require.Len(t, h.flight(6), 6)
 			h.advance(roundTrip)
@@ -454,7 +454,7 @@ func (f *fixed) Name() string { return "fixed" }
 // counts as one, or nothing would ever be sent.
 func TestOwnCongestionControl(t *testing.T) {
 	for _, c := range []struct{ window, segments int }{{0, 1}, {1, 1}, {3 * ethMSS, 3}, {1 << 30, 20}} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.NewCongestion = func() tcp.Congestion { return &fixed{window: c.window} }
 			h.to(tcp.StateEstablished)
 			require.Equal(t, "fixed", h.c.Info().CongestionControl)
@@ -467,7 +467,7 @@ func TestOwnCongestionControl(t *testing.T) {
 
 // RFC 5681 3: what is in flight is never more than the smaller of both windows.
 func TestFlightIsBounded(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 20_000
 		h.to(tcp.StateEstablished)
 		h.write(pattern(200_000))

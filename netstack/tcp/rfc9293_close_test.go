@@ -14,7 +14,7 @@ import (
 
 // RFC 9293 3.6, figure 12, the left side: the user closes first.
 func TestNormalClose(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.closeWrite()
 		h.want(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
@@ -36,7 +36,7 @@ func TestNormalClose(t *testing.T) {
 // RFC 9293 3.6, figure 12, the right side: the peer closes first. MUST-12: "the
 // local application MUST be informed whether it closed normally or was aborted"
 func TestNormalCloseByPeer(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
 		h.want(TCP{Seq: 1, Ack: 2, Flags: ACK})
@@ -54,7 +54,7 @@ func TestNormalCloseByPeer(t *testing.T) {
 
 // RFC 9293 3.6, figure 13: both close at once.
 func TestSimultaneousClose(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.closeWrite()
 		h.want(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
@@ -72,7 +72,7 @@ func TestSimultaneousClose(t *testing.T) {
 // RFC 9293 3.10.7.4, fifth, CLOSING: "if the ACK acknowledges our FIN, then
 // enter the TIME-WAIT state; otherwise, ignore the segment."
 func TestClosingIgnoresOthers(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateClosing)
 		h.in(TCP{Seq: 2, Ack: 1, Flags: ACK})
 		h.wantState(tcp.StateClosing)
@@ -85,7 +85,7 @@ func TestClosingIgnoresOthers(t *testing.T) {
 // RFC 9293 3.6.1: "a host is permitted to continue sending data in the open
 // direction on a half-closed connection." Here it is the peer.
 func TestHalfCloseByUser(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateFinWait1)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "in fin-wait-1,")
 		h.want(TCP{Seq: 2, Ack: 15, Flags: ACK})
@@ -106,7 +106,7 @@ func TestHalfCloseByUser(t *testing.T) {
 // RFC 9293 3.10.2, 3.10.4: in CLOSE-WAIT the user still sends, for as long as
 // it likes, and closes after that.
 func TestHalfCloseByPeer(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateCloseWait)
 		h.advance(time.Hour)
 		h.write("more")
@@ -130,7 +130,7 @@ func TestHalfCloseByPeer(t *testing.T) {
 // RFC 9293 3.10.4: "Queue this until all preceding SENDs have been segmentized,
 // then form a FIN segment and send it." The FIN waits for the window.
 func TestCloseWithDataQueued(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 2 * ethMSS
 		h.to(tcp.StateEstablished)
 		data := pattern(5 * ethMSS)
@@ -157,7 +157,7 @@ func TestCloseWithDataQueued(t *testing.T) {
 // RFC 9293 3.10.4, FIN-WAIT: an "ok" response would be acceptable, too, as long
 // as a second FIN is not emitted.
 func TestCloseIsIdempotent(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		for range 3 {
 			h.closeWrite()
@@ -183,7 +183,7 @@ func TestCloseIsIdempotent(t *testing.T) {
 // RFC 9293 3.6: "All segments preceding and including FIN will be retransmitted
 // until acknowledged."
 func TestFINRetransmission(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck}, func(t *testing.T, h *harness, s tcp.State) {
 		_, rcv := nxt(s)
 		rto := h.c.Info().RTO
 		for range 4 {
@@ -206,7 +206,7 @@ func TestFINRetransmission(t *testing.T) {
 
 // The FIN is lost together with the data before it; the peer got neither.
 func TestFINRetransmittedWithData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write("goodbye")
 		h.closeWrite()
@@ -228,7 +228,7 @@ func TestFINRetransmittedWithData(t *testing.T) {
 func TestCloseWithUnreadData(t *testing.T) {
 	for _, s := range []tcp.State{tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2} {
 		t.Run(s.String(), func(t *testing.T) {
-			eachState(t, []tcp.State{s}, func(h *harness, s tcp.State) {
+			eachState(t, []tcp.State{s}, func(t *testing.T, h *harness, s tcp.State) {
 				snd, _ := nxt(s)
 				h.in(TCP{Seq: 1, Ack: una(s), Flags: ACK}, "unread")
 				h.all()
@@ -242,7 +242,7 @@ func TestCloseWithUnreadData(t *testing.T) {
 		})
 	}
 	t.Run("close-wait", func(t *testing.T) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			h.in(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK}, "unread")
 			h.all()
@@ -258,7 +258,7 @@ func TestCloseWithUnreadData(t *testing.T) {
 func TestDataAfterClose(t *testing.T) {
 	for _, acked := range []bool{false, true} {
 		t.Run(fmt.Sprint("fin acked=", acked), func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.to(tcp.StateEstablished)
 				h.close()
 				h.want(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
@@ -284,7 +284,7 @@ func TestDataAfterClose(t *testing.T) {
 // What is no new data does not reset a connection that the user has closed:
 // probes of old bytes, and the peer's FIN.
 func TestNoDataAfterClose(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "read")
 		h.all()
@@ -303,7 +303,7 @@ func TestNoDataAfterClose(t *testing.T) {
 
 // Close sends what is in Out, and the FIN: nothing is lost by closing.
 func TestCloseDelivers(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(4*ethMSS + 10)
 		h.write(data)
@@ -324,7 +324,7 @@ func TestCloseDelivers(t *testing.T) {
 // user only shut down its side does.
 func TestFinWait2Timeout(t *testing.T) {
 	t.Run("after close", func(t *testing.T) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			h.close()
 			h.want(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
@@ -361,7 +361,7 @@ func TestFinWait2Timeout(t *testing.T) {
 // user has gone: OrphanRetries bounds it.
 func TestOrphanRetries(t *testing.T) {
 	for _, data := range []string{"", "some data"} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.OrphanRetries = 3
 			h.to(tcp.StateEstablished)
 			if data != "" {
@@ -390,13 +390,13 @@ func TestOrphanRetries(t *testing.T) {
 // RFC 9293 3.10.5: ABORT sends <SEQ=SND.NXT><CTL=RST> from every state in which
 // the peer knows of the connection; "CLOSING, LAST-ACK: Respond with 'ok' and delete the TCB".
 func TestAbort(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait}, func(t *testing.T, h *harness, s tcp.State) {
 		snd, rcv := nxt(s)
 		h.abort()
 		h.wantReset(snd, rcv)
 		h.wantClosed(errno.ConnAborted)
 	})
-	eachState(t, []tcp.State{tcp.StateClosing, tcp.StateLastAck}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateClosing, tcp.StateLastAck}, func(t *testing.T, h *harness, s tcp.State) {
 		h.abort()
 		for _, got := range h.all() { // a reset is harmless
 			require.True(t, got.Flags.Has(RST))
@@ -410,7 +410,7 @@ func TestAbort(t *testing.T) {
 // The reset's number is SND.NXT even if the window has no room for it, and what
 // was queued is not sent.
 func TestAbortWithDataOut(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 1000
 		h.to(tcp.StateEstablished)
 		h.write(pattern(5000))
@@ -444,7 +444,7 @@ func TestAfterAbort(t *testing.T) {
 // CloseRead: arriving data is acknowledged and thrown away, and the window
 // stays open, so that a peer that never stops does not stall.
 func TestCloseRead(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.RecvBuffer = 8192
 		h.to(tcp.StateEstablished)
 		h.closeRead()
@@ -466,7 +466,7 @@ func TestCloseRead(t *testing.T) {
 
 // CloseRead with data already there, and out of order data.
 func TestCloseReadLater(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.RecvBuffer = 8192
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, pattern(4000))
@@ -497,7 +497,7 @@ func TestCloseReadLater(t *testing.T) {
 // RFC 9293 3.10.7.4, LAST-ACK: nothing but the acknowledgment of the FIN ends
 // it; one of data before it does not.
 func TestLastAck(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateCloseWait)
 		h.write("data")
 		h.closeWrite()
@@ -512,7 +512,7 @@ func TestLastAck(t *testing.T) {
 
 // A half-closed connection that the peer resets.
 func TestResetWhileHalfClosed(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait}, func(t *testing.T, h *harness, s tcp.State) {
 		_, rcv := nxt(s)
 		h.in(TCP{Seq: rcv, Flags: RST})
 		h.wantClosed(errno.ConnReset)
@@ -533,7 +533,7 @@ func TestReadAfterReset(t *testing.T) {
 // Data and FIN in one segment for FIN-WAIT-1, whose FIN is not acknowledged;
 // and then the ACK: RFC 9293 3.10.7.4, CLOSING.
 func TestCrossingData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write("ours")
 		h.closeWrite()
@@ -588,7 +588,7 @@ func TestUserCallsInEveryState(t *testing.T) {
 // RFC 9293 3.5.2: nobody answers a reset, in no state.
 func TestNoAnswerToReset(t *testing.T) {
 	for _, flags := range []wire.TCPFlags{RST, RST | ACK, RST | SYN, RST | FIN, RST | FIN | ACK | PSH | URG} {
-		eachState(t, established, func(h *harness, s tcp.State) {
+		eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 			snd, rcv := nxt(s)
 			a, _ := h.in(TCP{Seq: rcv + 1<<20, Ack: snd, Flags: flags})
 			require.Equal(t, tcp.ActionNone, a)

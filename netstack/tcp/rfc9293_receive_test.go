@@ -41,7 +41,7 @@ func TestUnacceptableSequence(t *testing.T) {
 		{"far beyond", 1 << 30, 10, FIN},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			eachState(t, synchronized, func(h *harness, s tcp.State) {
+			eachState(t, synchronized, func(t *testing.T, h *harness, s tcp.State) {
 				snd, rcv := nxt(s)
 				off := c.off
 				if off == 65535 && gotFIN(s) {
@@ -65,7 +65,7 @@ func TestUnacceptableSequence(t *testing.T) {
 // A bare ACK exactly at the right edge is let in, although the table's test has
 // "<": a peer that has filled the window acknowledges from there.
 func TestACKAtTheRightEdge(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write("hello")
 		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
@@ -79,7 +79,7 @@ func TestACKAtTheRightEdge(t *testing.T) {
 func TestResetOutOfWindow(t *testing.T) {
 	for _, off := range []int{-1, -100, -1 << 31, 1 << 20, 65536} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
-			eachState(t, synchronized, func(h *harness, s tcp.State) {
+			eachState(t, synchronized, func(t *testing.T, h *harness, s tcp.State) {
 				snd, rcv := nxt(s)
 				_, d := h.in(TCP{Seq: rcv + uint32(off), Ack: snd, Flags: RST | ACK})
 				require.Equal(t, wire.DropOutOfWindow, d)
@@ -97,7 +97,7 @@ func TestResetExact(t *testing.T) {
 	for name, data := range map[string]string{"bare": "", "with data": "you are not welcome"} {
 		for _, flags := range []wire.TCPFlags{RST, RST | ACK} {
 			t.Run(fmt.Sprint(name, " ", flags), func(t *testing.T) {
-				eachState(t, established, func(h *harness, s tcp.State) {
+				eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 					snd, rcv := nxt(s)
 					h.in(TCP{Seq: rcv, Ack: snd, Flags: flags}, data)
 					h.wantState(tcp.StateClosed)
@@ -121,7 +121,7 @@ func TestResetExact(t *testing.T) {
 func TestResetInWindow(t *testing.T) {
 	for _, off := range []uint32{1, 2, 100, 65534} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
-			eachState(t, synchronized, func(h *harness, s tcp.State) {
+			eachState(t, synchronized, func(t *testing.T, h *harness, s tcp.State) {
 				snd, rcv := nxt(s)
 				if gotFIN(s) {
 					return // nothing is expected after the FIN; see TestResetOutOfWindow
@@ -141,7 +141,7 @@ func TestSYNInSynchronizedState(t *testing.T) {
 	for _, off := range []int{0, 1, -1, 100, -100, 1 << 20, -1 << 31} {
 		for _, flags := range []wire.TCPFlags{SYN, SYN | ACK} {
 			t.Run(fmt.Sprint(flags, off), func(t *testing.T) {
-				eachState(t, established, func(h *harness, s tcp.State) {
+				eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 					snd, rcv := nxt(s)
 					h.in(TCP{Seq: rcv + uint32(off), Ack: snd, Flags: flags, Options: h.peer}, "payload")
 					h.want(answer(s))
@@ -159,7 +159,7 @@ func TestSYNInSynchronizedState(t *testing.T) {
 // gone), or the SYN is challenged and the handshake can still be completed.
 func TestNewSYNInSynReceived(t *testing.T) {
 	for _, off := range []uint32{1, 2, 1000, 60000, 1 << 20} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateSynReceived)
 			h.in(TCP{Seq: off, Flags: SYN, Options: h.peer})
 			for _, s := range h.all() {
@@ -180,7 +180,7 @@ func TestNewSYNInSynReceived(t *testing.T) {
 func TestNoACK(t *testing.T) {
 	for name, flags := range map[string]wire.TCPFlags{"none": 0, "fin": FIN, "psh": PSH, "urg": URG, "ece": ECE, "fin psh urg": FIN | PSH | URG} {
 		t.Run(name, func(t *testing.T) {
-			eachState(t, synchronized, func(h *harness, s tcp.State) {
+			eachState(t, synchronized, func(t *testing.T, h *harness, s tcp.State) {
 				_, rcv := nxt(s)
 				_, d := h.in(TCP{Seq: rcv, Flags: flags}, "data")
 				require.NotEqual(t, wire.DropNone, d)
@@ -194,7 +194,7 @@ func TestNoACK(t *testing.T) {
 
 // SYN and FIN together mean nothing that can be granted: no state changes.
 func TestSYNAndFIN(t *testing.T) {
-	eachState(t, established, func(h *harness, s tcp.State) {
+	eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 		snd, rcv := nxt(s)
 		h.in(TCP{Seq: rcv, Ack: snd, Flags: SYN | FIN | ACK, Options: h.peer}, "data")
 		for _, got := range h.all() {
@@ -221,7 +221,7 @@ func TestSYNAndFIN(t *testing.T) {
 func TestACKOfTheFuture(t *testing.T) {
 	for _, off := range []uint32{1, 1000, 1 << 30} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
-			eachState(t, established, func(h *harness, s tcp.State) {
+			eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 				snd, rcv := nxt(s)
 				_, d := h.in(TCP{Seq: rcv, Ack: snd + off, Flags: ACK}, "data")
 				require.Equal(t, wire.DropBadAck, d)
@@ -237,7 +237,7 @@ func TestACKOfTheFuture(t *testing.T) {
 // RFC 9293 MAY-12, 3.10.7.4, fifth: acceptable only "in the range of ((SND.UNA -
 // MAX.SND.WND) =< SEG.ACK =< SND.NXT)"; what is older "MUST be discarded and an ACK sent back"
 func TestACKOfThePast(t *testing.T) {
-	eachState(t, established, func(h *harness, s tcp.State) {
+	eachState(t, established, func(t *testing.T, h *harness, s tcp.State) {
 		snd, rcv := nxt(s)
 		_, d := h.in(TCP{Seq: rcv, Ack: una(s) - 65536, Flags: ACK}, "data")
 		require.Equal(t, wire.DropBadAck, d)
@@ -251,7 +251,7 @@ func TestACKOfThePast(t *testing.T) {
 // RFC 9293 3.10.7.4, fifth: "If the ACK is a duplicate (SEG.ACK =< SND.UNA), it
 // can be ignored." The segment's text cannot.
 func TestOldACKWithData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.write(pattern(500))
 		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, pattern(500))
@@ -265,7 +265,7 @@ func TestOldACKWithData(t *testing.T) {
 // RFC 9293 3.10.7.4: "If a segment's contents straddle the boundary between old
 // and new, only the new parts are processed."
 func TestTrimLeft(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(3000)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, data[:1000])
@@ -282,7 +282,7 @@ func TestTrimLeft(t *testing.T) {
 // RFC 9293 3.10.7.4: "trimming off any portions that lie outside the window
 // (including SYN and FIN)": what does not fit is not taken, and has to come again.
 func TestTrimRight(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.cfg.RecvBuffer = 4096
 		h.to(tcp.StateEstablished)
 		wnd := h.c.Info().RecvWindow
@@ -312,7 +312,7 @@ func TestOutOfOrder(t *testing.T) {
 	}
 	for _, order := range orders {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.cfg.DelayedAck = 0 // the timer must not matter
 				h.to(tcp.StateEstablished)
 				var have [n + 1]bool
@@ -371,7 +371,7 @@ func TestOverlaps(t *testing.T) {
 		{{1, 999}, {999, 1000}, {0, 1}},
 	} {
 		t.Run(fmt.Sprint(segs), func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.to(tcp.StateEstablished)
 				for _, s := range segs {
 					h.in(TCP{Seq: uint32(1 + s[0]), Ack: 1, Flags: ACK}, data[s[0]:s[1]])
@@ -389,7 +389,7 @@ func TestOverlaps(t *testing.T) {
 // acceptable, but special allowance should be made to accept valid ACKs, URGs, and RSTs."
 func TestZeroReceiveWindow(t *testing.T) {
 	full := func(t *testing.T, f func(h *harness, next uint32)) {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.cfg.RecvBuffer = 4096
 			h.to(tcp.StateEstablished)
 			wnd := h.c.Info().RecvWindow
@@ -468,7 +468,7 @@ func TestFINTransitions(t *testing.T) {
 	} {
 		for _, data := range []string{"", "bye"} {
 			t.Run(fmt.Sprintf("%v-%v %q", c.from, c.to, data), func(t *testing.T) {
-				eachState(t, []tcp.State{c.from}, func(h *harness, s tcp.State) {
+				eachState(t, []tcp.State{c.from}, func(t *testing.T, h *harness, s tcp.State) {
 					snd, rcv := nxt(s)
 					ack := uint32(1)
 					if c.acksFIN {
@@ -492,7 +492,7 @@ func TestFINTransitions(t *testing.T) {
 // RFC 9293 3.10.7.4, eighth: "CLOSE-WAIT: Remain", "CLOSING: Remain", "LAST-ACK:
 // Remain": the FIN comes again because our ACK was lost, and is acknowledged again.
 func TestFINAgain(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(t *testing.T, h *harness, s tcp.State) {
 		for range 3 {
 			h.advance(roundTrip)
 			h.in(TCP{Seq: 1, Ack: 1, Flags: FIN | ACK})
@@ -509,7 +509,7 @@ func TestFINAgain(t *testing.T) {
 // RFC 9293 3.10.7.4, seventh: "CLOSE-WAIT, CLOSING, LAST-ACK: This should not
 // occur since a FIN has been received from the remote side. Ignore the segment text."
 func TestTextAfterFIN(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(t *testing.T, h *harness, s tcp.State) {
 		_, rcv := nxt(s)
 		for _, seq := range []uint32{rcv - 1, rcv, rcv + 1, rcv + 1000} {
 			for _, fin := range []wire.TCPFlags{0, FIN} {
@@ -529,7 +529,7 @@ func TestTextAfterFIN(t *testing.T) {
 func TestFINOutOfOrder(t *testing.T) {
 	for name, fin := range map[string]string{"with data": "world", "alone": ""} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.to(tcp.StateEstablished)
 				data := "hello world"
 				at := uint32(1 + len(data) - len(fin))
@@ -562,7 +562,7 @@ func TestFINOutOfOrder(t *testing.T) {
 // an attacker or a bug sends, no byte beyond the first FIN is delivered and
 // the stream ends once.
 func TestContradictingFINs(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 6, Ack: 1, Flags: FIN | ACK}, "world") // ends at 11
 		h.all()
@@ -588,7 +588,7 @@ func TestContradictingFINs(t *testing.T) {
 // and a wild pointer does no harm.
 func TestUrgent(t *testing.T) {
 	for _, up := range []uint16{0, 1, 3, 5, 6, 1000, 65535} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.to(tcp.StateEstablished)
 			h.in(TCP{Seq: 1, Ack: 1, Flags: ACK | URG, Urgent: up}, "hello")
 			h.want(TCP{Seq: 1, Ack: 6, Flags: ACK})
@@ -608,7 +608,7 @@ func TestUrgent(t *testing.T) {
 // RFC 9293 3.10.7.4, sixth: "CLOSE-WAIT ...: This should not occur since a FIN
 // has been received from the remote side. Ignore the URG."
 func TestUrgentAfterFIN(t *testing.T) {
-	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(h *harness, s tcp.State) {
+	eachState(t, []tcp.State{tcp.StateCloseWait, tcp.StateClosing, tcp.StateLastAck}, func(t *testing.T, h *harness, s tcp.State) {
 		_, rcv := nxt(s)
 		h.in(TCP{Seq: rcv, Ack: una(s), Flags: ACK | URG, Urgent: 100})
 		h.all()
@@ -620,7 +620,7 @@ func TestUrgentAfterFIN(t *testing.T) {
 // RFC 9293 3.10.7.4, fifth: "If (SND.WL1 < SEG.SEQ or (SND.WL1 = SEG.SEQ and
 // SND.WL2 =< SEG.ACK)), set SND.WND <- SEG.WND"
 func TestWindowUpdateOrder(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		sees := func(want int) { h.t.Helper(); require.Equal(t, want, h.c.Info().SendWindow) }
 		h.write(pattern(200))
@@ -645,7 +645,7 @@ func TestWindowUpdateOrder(t *testing.T) {
 
 // RFC 9293 MUST-1, 3.1: "The window size MUST be treated as an unsigned number"
 func TestWindowIsUnsigned(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.window = 0xffff
 		h.to(tcp.StateEstablished)
 		require.Equal(t, 0xffff, h.c.Info().SendWindow)
@@ -657,7 +657,7 @@ func TestWindowIsUnsigned(t *testing.T) {
 // RFC 9293 MUST-5, 3.1: "A TCP implementation MUST be able to receive a TCP
 // Option in any segment". Those that belong on a SYN mean nothing elsewhere.
 func TestOptionsElsewhere(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		before := h.c.Info()
 		o := Options{MSS: 99, HasWindowScale: true, WindowScale: 9, SACKPermitted: true,
@@ -676,7 +676,7 @@ func TestOptionsElsewhere(t *testing.T) {
 // SACK blocks that were not negotiated, or that are nonsense, are ignored.
 func TestWildSACK(t *testing.T) {
 	for _, permitted := range []bool{false, true} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.peer.SACKPermitted = permitted
 			h.to(tcp.StateEstablished)
 			data := pattern(5 * ethMSS)
@@ -708,7 +708,7 @@ func TestWildSACK(t *testing.T) {
 // RFC 9293 MUST-58, 3.10.7.4: "the processing of received segments MUST be
 // implemented to aggregate ACK segments whenever possible". MUST-59: "it MUST process them all before sending any ACK"
 func TestACKsAreAggregated(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		data := pattern(20 * 1000)
 		for i := range 20 {
@@ -723,7 +723,7 @@ func TestACKsAreAggregated(t *testing.T) {
 
 // An acknowledgment rides on data that goes out anyway.
 func TestACKRidesOnData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "question")
 		h.write("answer")
@@ -734,7 +734,7 @@ func TestACKRidesOnData(t *testing.T) {
 
 // A segment that was received before is dropped, counted and acknowledged.
 func TestDuplicateSegment(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
 		h.want(TCP{Seq: 1, Ack: 6, Flags: ACK})
@@ -750,7 +750,7 @@ func TestDuplicateSegment(t *testing.T) {
 // Bytes of one place never change once they are acknowledged, and never once
 // they have been read.
 func TestAcknowledgedBytesStay(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
 		h.want(TCP{Seq: 1, Ack: 6, Flags: ACK})
@@ -786,7 +786,7 @@ func TestNoMemoryForData(t *testing.T) {
 // A closed connection takes nothing and asks for the answer that 3.10.7.1
 // gives where no connection is, or for none.
 func TestReceiveWhenClosed(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		h.to(tcp.StateEstablished)
 		h.in(TCP{Seq: 1, Flags: RST})
 		h.wantClosed(errno.ConnReset)

@@ -21,13 +21,13 @@ var synchronized = allStates[1:]
 var established = allStates[2:]
 
 // eachState runs f in each of states, with each of the initial numbers.
-func eachState(t *testing.T, states []tcp.State, f func(h *harness, s tcp.State)) {
+func eachState(t *testing.T, states []tcp.State, f func(t *testing.T, h *harness, s tcp.State)) {
 	t.Helper()
 	for _, s := range states {
 		t.Run(s.String(), func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.to(s)
-				f(h, s)
+				f(t, h, s)
 			})
 		})
 	}

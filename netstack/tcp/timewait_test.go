@@ -75,7 +75,7 @@ func TestNoTimeWait(t *testing.T) {
 // a retransmission of the remote FIN. Acknowledge it, and restart the 2 MSL timeout."
 func TestTimeWaitFINAgain(t *testing.T) {
 	for _, ts := range []bool{false, true} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			h.peer.HasTimestamps = ts
 			w, snd, rcv := h.waiting()
 			for range 5 {
@@ -90,7 +90,7 @@ func TestTimeWaitFINAgain(t *testing.T) {
 
 // The retransmitted FIN may carry the data before it.
 func TestTimeWaitFINAgainWithData(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		w, snd, rcv := h.waiting()
 		a, _ := h.late(&w, TCP{Seq: rcv - 11, Ack: snd, Flags: FIN | ACK}, 10)
 		require.Equal(t, tcp.ActionAck, a)
@@ -100,7 +100,7 @@ func TestTimeWaitFINAgainWithData(t *testing.T) {
 // RFC 9293 3.5.2: "any unacceptable segment ... must be responded to with an
 // empty acknowledgment segment". Anything but the FIN does not prolong the wait.
 func TestTimeWaitOldSegments(t *testing.T) {
-	each(t, func(h *harness) {
+	each(t, func(t *testing.T, h *harness) {
 		w, snd, rcv := h.waiting()
 		end := w.Deadline()
 		h.advance(time.Second)
@@ -121,7 +121,7 @@ func TestTimeWaitOldSegments(t *testing.T) {
 // cut the wait short, unless it has the very next number, nor be answered.
 func TestTimeWaitReset(t *testing.T) {
 	for _, off := range []uint32{1, 100, 1 << 20, 0xffff_ffff, 1 << 31} {
-		each(t, func(h *harness) {
+		each(t, func(t *testing.T, h *harness) {
 			w, snd, rcv := h.waiting()
 			end := w.Deadline()
 			h.advance(time.Second)
@@ -164,7 +164,7 @@ func TestTimeWaitReopen(t *testing.T) {
 		{"none, half the space behind", false, false, 0, -1 << 31, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			each(t, func(h *harness) {
+			each(t, func(t *testing.T, h *harness) {
 				h.peer.HasTimestamps = c.oldTS
 				w, _, rcv := h.waiting()
 				last := h.peerClock()
