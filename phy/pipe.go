@@ -204,19 +204,14 @@ func (e *pipeEnd) Receive() (Frame, error) {
 
 // release gives the buffer that Receive lent back to the sender. One that
 // sleeps for room is got up when half the queue has gone, not for every frame.
+// This end cannot go to sleep without having come by there.
 func (e *pipeEnd) release() {
-	if e.holding {
-		e.holding = false
-		e.rx.free.push(e.held)
-		if e.rx.queue.len() <= len(e.rx.bufs)/2 {
-			e.feed()
-		}
+	if !e.holding {
+		return
 	}
-}
-
-// feed tells a sender that sleeps for room that there is some.
-func (e *pipeEnd) feed() {
-	if e.rx.starved.Load() {
+	e.holding = false
+	e.rx.free.push(e.held)
+	if e.rx.starved.Load() && e.rx.queue.len() <= len(e.rx.bufs)/2 {
 		e.rx.starved.Store(false)
 		e.peer.notify()
 	}
@@ -278,7 +273,6 @@ func (e *pipeEnd) Wait(d time.Duration) error {
 		e.rise()
 		return e.state()
 	}
-	e.feed() // however little room there is: nothing is taken from here on
 	e.announce()
 	if e.full {
 		// Asked only now: an answer to an older question, which may be on its

@@ -211,21 +211,26 @@ func TestPipeSleepsExactly(t *testing.T) {
 }
 
 // TestPipeFlushWakes: a sleeping receiver gets up at Flush, at the sender's
-// Wait, or when many frames have gathered, and not before.
+// Wait, when many frames have gathered or no more fit, and not before.
 func TestPipeFlushWakes(t *testing.T) {
-	for name, push := range map[string]func(a phy.Device){
-		"flush": func(a phy.Device) { a.Flush() },
-		"wait":  func(a phy.Device) { a.Wait(0) },
-		"many": func(a phy.Device) {
-			for range 31 {
-				a.TxBuffer()
-				a.Commit(60, phy.Offload{})
-			}
-		},
+	commit := func(a phy.Device, n int) {
+		for range n {
+			a.TxBuffer()
+			a.Commit(60, phy.Offload{})
+		}
+	}
+	for name, test := range map[string]struct {
+		queue int
+		push  func(a phy.Device)
+	}{
+		"flush": {0, func(a phy.Device) { a.Flush() }},
+		"wait":  {0, func(a phy.Device) { a.Wait(0) }},
+		"many":  {0, func(a phy.Device) { commit(a, 31) }},
+		"full":  {10, func(a phy.Device) { commit(a, 10) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a, b := pipe(t, phy.PipeConfig{})
+				a, b := pipe(t, phy.PipeConfig{Queue: test.queue})
 				up := false
 				done := make(chan error)
 				go func() {
@@ -234,12 +239,10 @@ func TestPipeFlushWakes(t *testing.T) {
 					done <- err
 				}()
 				synctest.Wait()
-				_, err := a.TxBuffer()
-				require.NoError(t, err)
-				require.NoError(t, a.Commit(60, phy.Offload{}))
+				commit(a, 1)
 				synctest.Wait()
 				require.False(t, up)
-				push(a)
+				test.push(a)
 				require.NoError(t, <-done)
 			})
 		})

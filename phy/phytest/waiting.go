@@ -53,21 +53,16 @@ func testWaitForFrame(l *link) {
 	if l.loop() {
 		return
 	}
-	sent := make(chan error, 1)
-	for range 200 {
-		seq := x.tx + 1
-		go func() {
-			for range mix(seq) % 100 { // now before, now during the Wait
-				runtime.Gosched()
-			}
-			sent <- x.send(seq)
-		}()
+	l.atAnyMoment(func(i uint32) error { return x.send(i + 1 + 3) }, func() error {
 		f, err := y.next()
-		require.NoError(l.t, err)
-		require.NoError(l.t, check(&y.caps, f.Data, y.rx, y.scratch))
-		require.NoError(l.t, <-sent)
-		require.NoError(l.t, y.took())
-	}
+		if err != nil {
+			return err
+		}
+		if err := check(&y.caps, f.Data, y.rx, y.scratch); err != nil {
+			return err
+		}
+		return y.took()
+	})
 }
 
 func testWakeBefore(l *link) {
@@ -82,38 +77,57 @@ func testWakeBefore(l *link) {
 	l.one(l.ends())
 }
 
-// testWakeDuring is a game of ping-pong: each Wake is sent at some moment
-// before, during or after the other side's decision to sleep.
+// testWakeDuring has each Wake come at some moment before, during or after the
+// owner's decision to sleep.
 func testWakeDuring(l *link) {
 	for _, d := range []phy.Device{l.a, l.b} {
-		var ball, answer atomic.Uint32
-		returned := make(chan struct{}, 1)
-		var waited error
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for answer.Load() < wakeRounds {
-				if n := ball.Load(); n != answer.Load() {
-					answer.Store(n)
-					returned <- struct{}{}
-					continue
-				}
-				if waited = d.Wait(-1); waited != nil {
-					close(returned)
-					return
-				}
-			}
-		})
-		for i := range uint32(wakeRounds) {
-			for range mix(i) % 512 {
-				answer.Load() // pass a little time
-			}
+		var ball atomic.Uint32
+		seen := uint32(0)
+		call := func(i uint32) error {
 			ball.Store(i + 1)
 			d.Wake()
-			<-returned
+			return nil
 		}
-		wg.Wait()
-		require.NoError(l.t, waited)
+		l.atAnyMoment(call, func() error {
+			for ball.Load() == seen {
+				if err := d.Wait(-1); err != nil {
+					return err
+				}
+			}
+			seen++
+			return nil
+		})
 	}
+}
+
+// atAnyMoment calls act many times and has answer, on another goroutine, wait
+// for the effect of each. The time between an answer and the next act goes
+// from nothing to what it takes to fall asleep.
+func (l *link) atAnyMoment(act func(i uint32) error, answer func() error) {
+	l.t.Helper()
+	var answered atomic.Uint32
+	errs := make(chan error, 1)
+	go func() {
+		for answered.Load() < wakeRounds {
+			if err := answer(); err != nil {
+				answered.Store(wakeRounds)
+				errs <- err
+				return
+			}
+			answered.Add(1)
+		}
+		errs <- nil
+	}()
+	for i := range uint32(wakeRounds) {
+		for answered.Load() < i {
+			runtime.Gosched()
+		}
+		for range mix(i) % 512 {
+			answered.Load()
+		}
+		require.NoError(l.t, act(i))
+	}
+	require.NoError(l.t, <-errs)
 }
 
 func testCloseDuringWait(l *link) {
