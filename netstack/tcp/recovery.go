@@ -62,8 +62,10 @@ func (c *Conn) ackInRecovery(now clock.Time, acked int) bool {
 	// Partial acknowledgment: the next hole begins at SND.UNA. "Deflate the
 	// congestion window by the amount of new data acknowledged", and "if the
 	// partial ACK acknowledges at least one SMSS of new data, then add back
-	// SMSS bytes".
-	s.resend = true
+	// SMSS bytes". A retransmission is cut by our MSS, not as what it repeats
+	// was, so that it may fill many small holes: what it covers is not sent yet
+	// again for each of them.
+	s.resend = !s.una.Before(s.resentTo)
 	if acked >= s.mss {
 		acked -= s.mss
 	}
