@@ -1,7 +1,6 @@
 package tcp_test
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -166,7 +165,7 @@ func play(h *harness, s script) {
 	h.peer.WindowScale = k >> 4 % 15
 	h.cfg.NoDelay = k&8 != 0
 	h.cfg.RecvBuffer = 4096 << (s.byte() % 6)
-	h.iss, h.irs = binary.LittleEndian.Uint32(append(s[:min(4, len(s)):4], 0, 0, 0, 0)), s.uint32()
+	h.iss, h.irs = s.uint32(), s.uint32()
 	h.to(state)
 	ack := h.ourEdge // some number; the first segment says better
 	if h.ourOffer {

@@ -227,9 +227,7 @@ func newSim(t *testing.T, seed uint64) *sim {
 			e.out[i] = byte(rng.Uint32())
 		}
 		e.chunk = pick(1, 100, 1460, 5000, 100_000)
-		if size > 20_000 {
-			e.chunk = max(e.chunk, 300)
-		}
+		e.chunk = max(e.chunk, size/200)
 		e.readSize = max(pick(1, 100, 5000, 100_000), size/200)
 		e.idle = time.Duration(pick(0, 1, 20, 300)) * time.Millisecond
 		e.closeEarly = rng.IntN(2) == 0

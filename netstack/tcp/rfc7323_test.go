@@ -129,19 +129,19 @@ func TestTimestamps(t *testing.T) {
 		h.peer = Options{MSS: ethMSS, HasTimestamps: true, TSVal: 4_000_000_000}
 		h.accept()
 		syn := h.want(TCP{Ack: 1, Flags: SYN | ACK})
-		require.EqualValues(t, 4_000_000_000, syn.Options.TSEcr)
+		require.Equal(t, uint32(4_000_000_000), syn.Options.TSEcr)
 		h.advance(roundTrip)
 		ts := func(v uint32) Options { return Options{HasTimestamps: true, TSVal: v, TSEcr: h.tsVal} }
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK, Options: ts(4_000_000_100)}, "a")
 		got := h.want(TCP{Seq: 1, Ack: 2, Flags: ACK})
-		require.EqualValues(t, 4_000_000_100, got.Options.TSEcr)
+		require.Equal(t, uint32(4_000_000_100), got.Options.TSEcr)
 		// RFC 7323 4.3: of an out of order segment the echo stays that of the last in order
 		h.in(TCP{Seq: 3, Ack: 1, Flags: ACK, Options: ts(4_000_000_300)}, "c")
 		got = h.want(TCP{Seq: 1, Ack: 2, Flags: ACK})
-		require.EqualValues(t, 4_000_000_100, got.Options.TSEcr)
+		require.Equal(t, uint32(4_000_000_100), got.Options.TSEcr)
 		h.in(TCP{Seq: 2, Ack: 1, Flags: ACK, Options: ts(4_000_000_200)}, "b")
 		got = h.want(TCP{Seq: 1, Ack: 4, Flags: ACK})
-		require.EqualValues(t, 4_000_000_200, got.Options.TSEcr)
+		require.Equal(t, uint32(4_000_000_200), got.Options.TSEcr)
 	})
 }
 

@@ -643,6 +643,22 @@ func TestWindowUpdateOrder(t *testing.T) {
 	})
 }
 
+// RFC 9293 3.8.6: "act on the window information from segments that carry the
+// highest acknowledgment number": the peer repeats an old segment with a new ACK and a smaller window.
+func TestWindowOfRetransmission(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.window = 8 * ethMSS
+		h.to(tcp.StateEstablished)
+		h.write(pattern(30 * ethMSS))
+		require.Len(t, h.all(), 8)
+		h.in(TCP{Seq: 101, Ack: 1, Flags: ACK}, pattern(100)) // its first segment was lost
+		h.all()
+		h.in(TCP{Seq: 1, Ack: 1 + 8*ethMSS, Flags: ACK, Window: 2 * ethMSS}, pattern(100))
+		require.Equal(t, 2*ethMSS, h.c.Info().SendWindow)
+		require.Len(t, h.all(), 2)
+	})
+}
+
 // RFC 9293 MUST-1, 3.1: "The window size MUST be treated as an unsigned number"
 func TestWindowIsUnsigned(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
