@@ -60,11 +60,12 @@ func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	if s.transport.header()+len(b)+s.ipLenTo(&m) > int(s.core.maxMTU.Load()) {
 		return errno.MsgSize
 	}
-	if !s.out.Push(m, b) {
-		if s.out.Fits(len(b)) {
-			return errno.NoBufs
-		}
+	// Asked before, not after: the driver may take datagrams out meanwhile.
+	if !s.out.Fits(len(b)) {
 		return errno.WouldBlock
+	}
+	if !s.out.Push(m, b) {
+		return errno.NoBufs
 	}
 	s.kick()
 	return nil
