@@ -31,7 +31,14 @@ type datagram struct {
 	// Shared with the user, see datagram_shared.go.
 	in, out packet.Ring
 	failure atomic.Uint32 // errno to be reported once
+	unsent  atomic.Pointer[unsent]
 	closed  atomic.Bool
+}
+
+// An unsent is why a datagram of a socket that is not connected did not go out.
+type unsent struct {
+	to  netip.Addr
+	err errno.Errno
 }
 
 // A datagramProtocol is what the kinds of datagram sockets differ in.
@@ -84,6 +91,24 @@ func (s *datagram) attend(now clock.Time) {
 	s.enqueue()
 }
 
+// sendFailed reports a datagram that could not go out to the one whom it
+// concerns: not to a reader, and not to one who writes to somebody else, or a
+// stranger with a source that we cannot reach could make a server give up.
+func (s *datagram) sendFailed(m *packet.Meta, e errno.Errno) {
+	switch {
+	case s.remote.IsValid() && s.proto == wire.ProtoUDP:
+		s.fail(e)
+	case s.proto == wire.ProtoUDP:
+		s.unsent.Store(&unsent{m.Remote.Addr(), e})
+	default: // an echo request: in the place of the reply
+		to := m.Remote
+		if s.remote.IsValid() {
+			to = netip.AddrPortFrom(s.remote.Addr(), to.Port())
+		}
+		s.core.drop(s.receive(packet.Meta{Remote: to, Local: m.Local, Err: e}, nil))
+	}
+}
+
 // fail has the errno reported by the next call of the user.
 func (s *datagram) fail(e errno.Errno) {
 	s.failure.Store(uint32(e))
@@ -124,7 +149,7 @@ func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offl
 		s.out.Pop()
 		s.notify(tcp.EventWritable)
 		if e != errno.OK {
-			s.fail(e)
+			s.sendFailed(&m, e)
 		}
 		if n > 0 {
 			return n, off

@@ -9,11 +9,13 @@ import (
 )
 
 // What a datagram socket shares with its user's goroutines: the two rings, the
-// errno to be reported, and the closed flag, which the user sets once.
+// errno to be reported, the last datagram that did not go out, and the closed
+// flag, which the user sets once.
 
 // ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
-// lost. The error is errno.WouldBlock, errno.Closed, or once what an ICMP error
-// or a failed WriteTo of earlier left behind, which goes before datagrams. An
+// lost. The error is errno.WouldBlock, errno.Closed, or on connected sockets,
+// once, what an ICMP error or a failed WriteTo of earlier left behind, which goes
+// before datagrams; no other socket's reader hears of those. An
 // echo socket's ICMP errors stand in the place of the reply: m says of which
 // request, and m.Err is the error. Any goroutine, one reader at a time.
 func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
@@ -43,8 +45,9 @@ func (s *datagram) takeFailure() errno.Errno {
 // and m.Interface may be left zero. The error is errno.WouldBlock (the queue is
 // full), errno.MsgSize, errno.NoBufs (memory), errno.AFNoSupport, errno.Closed,
 // or once what an ICMP error or a failed WriteTo of earlier left behind: routing
-// is the driver's business, and its errors (errno.NetUnreach, errno.Acces, ...)
-// come with the next call. Any goroutine, one writer at a time.
+// is the driver's business, and its errors (errno.NetUnreach, errno.HostUnreach,
+// errno.Acces, ...) come with the next WriteTo to the same destination. Any
+// goroutine, one writer at a time.
 func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	if s.closed.Load() {
 		return errno.Closed
@@ -56,6 +59,9 @@ func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	m.Remote = clean(m.Remote)
 	if e := s.checkRemote(&m); e != errno.OK {
 		return e
+	}
+	if u := s.unsent.Load(); u != nil && u.to == m.Remote.Addr() && s.unsent.CompareAndSwap(u, nil) {
+		return u.err
 	}
 	if s.transport.header()+len(b)+s.ipLenTo(&m) > int(s.core.maxMTU.Load()) {
 		return errno.MsgSize

@@ -23,9 +23,6 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 	if !in.intact && !wire.VerifyChecksum(in.src, in.dst, wire.ProtoTCP, in.payload) {
 		return wire.DropBadChecksum
 	}
-	if h.SrcPort == 0 {
-		return wire.DropBadHeader // RFC 6335 6: reserved; nobody could be answered
-	}
 	c.stats.TCPIn++
 	if h.Flags.Has(wire.RST) {
 		c.stats.TCPResetsIn++

@@ -67,6 +67,10 @@ func TestRefused(t *testing.T) {
 	require.True(t, c.Finished())
 	require.Equal(t, tcp.EventFailed|tcp.EventClosed, u.take())
 	require.Zero(t, a.c.Stats().Connections)
+	c, err = a.c.DialTCP(w.now, core.DialOptions{Remote: at(b4, 0)})
+	require.NoError(t, err)
+	w.run()
+	require.Equal(t, errno.ConnRefused, c.Err(), "port 0 is a port")
 }
 
 // After Close and the like, every call says so.

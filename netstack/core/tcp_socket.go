@@ -26,6 +26,7 @@ type TCP struct {
 	confirmed clock.Time // when the neighbour was last confirmed
 	resolved  clock.Time // when path.hw was taken from the neighbour table: good for that instant
 	applied   intent     // what of the user's intents was carried out
+	flow      uint32     // IPv6 flow label, RFC 6437 3
 	failed    errno.Errno
 	attached  bool // in the demultiplexer
 	dialed    bool // counted in tcpDemux.dialed
@@ -156,7 +157,7 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	if cfg == nil {
 		cfg = &c.cfg.TCP
 	}
-	s := &TCP{path: p, attached: true}
+	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12}
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
 	c.tcp.add(keyOfPorts(id.Local, id.Remote), s)
