@@ -7,8 +7,9 @@ import "time"
 // that has a meaning.
 type Config struct {
 	// RecvBuffer and SendBuffer are the most bytes that the streams hold; the
-	// receive window follows from RecvBuffer. Default 1 MiB, at least 4 KiB,
-	// at most 1 GiB.
+	// receive window follows from RecvBuffer. Default 512 KiB, at least 4 KiB,
+	// at most 1 GiB. More is faster where bandwidth times round trip asks for
+	// it, and slower where not: beyond the processor's cache.
 	RecvBuffer, SendBuffer int
 
 	MaxMSS  int  // upper bound on the MSS that we announce, bytes; zero: the path's
@@ -50,7 +51,7 @@ type Config struct {
 
 // The defaults of Config, and the bounds on its values.
 const (
-	defaultBuffer = 1 << 20
+	defaultBuffer = 512 << 10
 	minBuffer     = 4 << 10
 	maxBuffer     = 1 << 30 // RFC 7323 2.3: the largest window there is
 

@@ -8,8 +8,8 @@ import (
 
 // A Congestion is a congestion controller. It hears of events and answers with
 // a window; which segments are sent, lost or sent again is the connection's
-// business, and so is the bookkeeping of a recovery. All amounts are bytes of
-// sequence space.
+// business, and so is the bookkeeping of a recovery. RFC 9293 MAY-18: others than
+// the standard one conform as well. All amounts are bytes of sequence space.
 //
 // The calls come from the connection's owner, in the order of the events:
 // Init first, OnLoss and OnRecovered in pairs unless an OnTimeout comes

@@ -111,7 +111,7 @@ type Conn struct {
 
 	challenges   limiter
 	userTimeout  time.Duration
-	lastReceived clock.Time // an acceptable segment
+	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
 	lastResent   clock.Time // data, not for the first time
 	paceFree     clock.Time // when a paced sender has made up for what it sent
@@ -124,11 +124,11 @@ type Conn struct {
 // sendSpace is RFC 9293 3.3.1, the send sequence variables.
 type sendSpace struct {
 	iss      Seq
-	una      Seq // SND.UNA: oldest unacknowledged
-	nxt      Seq // next to send; a time-out takes it back to una
-	max      Seq // SND.NXT as the RFC means it: beyond everything ever sent
-	wl1, wl2 Seq // segment that the window was last taken from
-	wnd      uint32
+	una      Seq    // SND.UNA: oldest unacknowledged
+	nxt      Seq    // next to send; a time-out takes it back to una
+	max      Seq    // SND.NXT as the RFC means it: beyond everything ever sent
+	wl1, wl2 Seq    // segment that the window was last taken from
+	wnd      uint32 // SND.WND, scaled: RFC 9293 REC-1 and MUST-1, 32 bits without sign
 	maxWnd   uint32 // the largest wnd so far
 	scale    uint8  // of the peer's windows
 	small    Seq    // end of the last small segment sent (Minshall)

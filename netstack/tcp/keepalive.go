@@ -1,6 +1,6 @@
 package tcp
 
-// RFC 9293 3.8.4: keep-alives.
+// RFC 9293 MAY-5, 3.8.4: keep-alives.
 
 import (
 	"time"

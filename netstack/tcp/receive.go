@@ -74,8 +74,6 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	if drop := c.checkSequence(now, s); drop != wire.DropNone {
 		return ActionNone, drop
 	}
-	c.lastReceived = now
-	c.keep.unanswered = 0
 	// Second, check the RST bit. SHLD-2: it may carry data, which nobody reads.
 	if s.has(wire.RST) {
 		return ActionNone, c.receiveReset(now, s)
@@ -92,6 +90,8 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	if action, drop := c.receiveAck(now, s); drop != wire.DropNone {
 		return action, drop
 	}
+	c.lastReceived = now
+	c.keep.unanswered = 0
 	c.updateRecent(now, s)
 	// Sixth, check the URG bit: urgent data comes in line (RFC 6093).
 	// Seventh, process the segment text. Eighth, check the FIN bit.

@@ -107,7 +107,7 @@ func (c *Conn) sendAgain(now clock.Time, b []byte) (Segment, bool) {
 	fin := false
 	if s.finQueued {
 		data := s.finSeq.Sub(s.una)
-		fin = n > data || data == 0 && n == 0
+		fin = n > data
 		n = min(n, data)
 	}
 	if n <= 0 && !fin {
@@ -231,7 +231,8 @@ func (c *Conn) awaitWindow(now clock.Time, flight int) (Segment, bool) {
 
 // sendProbe sends what the window has no room for, or too little. RFC 9293
 // MUST-36, 3.8.6.1: a zero window is probed, with one byte of new data (or the
-// FIN) that the peer takes if its window has opened meanwhile.
+// FIN) that the peer takes if its window has opened meanwhile. MAY-7: where the
+// window has shrunk that is old data, beyond SND.UNA+SND.WND.
 func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
 	s := &c.snd
 	c.probe.due = false

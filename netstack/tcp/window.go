@@ -2,6 +2,8 @@ package tcp
 
 // RFC 9293 3.8.6 (managing the window), the receiver's side; RFC 7323 2.
 //
+// MAY-8: the window stays closed for as long as nobody reads.
+//
 // Invariant: the edge that was announced never moves back (RFC 9293 SHLD-14),
 // but for what the window's scale rounds off when the buffer is full.
 
