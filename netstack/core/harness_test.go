@@ -188,6 +188,7 @@ func (w *world) run() {
 func (w *world) pass(d time.Duration) {
 	w.t.Helper()
 	end := w.now.Add(d)
+	w.run()
 	for range maxTurns {
 		next := end
 		for _, h := range w.hosts {
