@@ -13,7 +13,7 @@ import (
 )
 
 // wakeRounds is how often a Wake is tried against a Wait.
-const wakeRounds = 3000
+const wakeRounds = 10000
 
 func testWaitDurations(l *link) {
 	for _, d := range []phy.Device{l.a, l.b} {
@@ -119,10 +119,12 @@ func (l *link) atAnyMoment(act func(i uint32) error, answer func() error) {
 		errs <- nil
 	}()
 	for i := range uint32(wakeRounds) {
-		for answered.Load() < i {
-			runtime.Gosched()
+		for spins := 1; answered.Load() < i; spins++ {
+			if spins%1000 == 0 {
+				runtime.Gosched()
+			}
 		}
-		for range mix(i) % 512 {
+		for range mix(i) % (1 << (i % 11)) { // short ones more often
 			answered.Load()
 		}
 		require.NoError(l.t, act(i))
