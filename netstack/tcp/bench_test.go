@@ -27,10 +27,14 @@ type couple struct {
 }
 
 func newCouple(tb testing.TB) *couple {
+	return newCoupleOf(tb, nil, stream.NewPool(0))
+}
+
+// newCoupleOf has a with cfg, and b with pool.
+func newCoupleOf(tb testing.TB, cfg *Config, pool *stream.Pool) *couple {
 	p := &couple{now: 1}
-	pool := stream.NewPool(0)
 	one, two := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
-	p.a.Init(ID{one, two}, nil, pool)
+	p.a.Init(ID{one, two}, cfg, stream.NewPool(0))
 	p.b.Init(ID{two, one}, nil, pool)
 	p.a.Connect(p.now, 1000, 1480)
 	var syn wire.TCP
