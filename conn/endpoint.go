@@ -65,6 +65,16 @@ func (d *direction) signal() {
 // wait sleeps until there is news.
 func (d *direction) wait() { <-d.ready }
 
+// waitAtMost sleeps until there is news or t has passed.
+func (d *direction) waitAtMost(t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-d.ready:
+	case <-timer.C:
+	}
+}
+
 // acquire waits until the caller is the direction's only user.
 func (e *endpoint) acquire(d *direction) {
 	if d.busy.CompareAndSwap(free, taken) {

@@ -146,6 +146,10 @@ func (c *TCP) Write(b []byte) (int, error) {
 	return n, c.fail("write", "write", err)
 }
 
+// memoryRetry is how long a Write waits when the stack's memory budget is used
+// up by others, whose giving back nobody tells it.
+const memoryRetry = 10 * time.Millisecond
+
 // write is Write for one who has entered.
 func (c *TCP) write(b []byte) (int, error) {
 	n := 0
@@ -158,13 +162,16 @@ func (c *TCP) write(b []byte) (int, error) {
 		}
 		m, err := c.s.Write(b[n:])
 		n += m
-		if err != nil && err != errno.WouldBlock {
-			return n, err
-		}
-		if n == len(b) {
+		switch {
+		case n == len(b) && err == nil:
 			return n, nil
+		case err == errno.NoBufs:
+			c.out.waitAtMost(memoryRetry)
+		case err != nil && err != errno.WouldBlock:
+			return n, err
+		default:
+			c.out.wait()
 		}
-		c.out.wait()
 	}
 }
 

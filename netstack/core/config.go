@@ -35,10 +35,6 @@ const (
 	MaxPings = 1 << 15
 
 	icmpBurst = 50 // ICMP errors at once, before ICMPRate counts
-
-	// memoryReserve is the share of the memory budget that new connections
-	// leave to the old ones: one part in so many.
-	memoryReserve = 16
 )
 
 // Config of a Core. Zero values are defaults.

@@ -131,8 +131,7 @@ func (c *Core) checkLocal(local, remote netip.Addr) errno.Errno {
 // many, or the last part of the memory budget has begun, which is for those
 // that exist.
 func (c *Core) full() bool {
-	limit := c.pool.Limit()
-	return len(c.tcp.conns) >= c.cfg.Limits.Connections || limit > 0 && c.pool.InUse() > limit-limit/memoryReserve
+	return len(c.tcp.conns) >= c.cfg.Limits.Connections || c.pool.Tight()
 }
 
 // choosePort completes local.

@@ -66,8 +66,23 @@ func (p *Pool) Unreserve(n int64) {
 	}
 }
 
+// arrivalShare is the part of the budget, one in so many, that Write leaves to
+// WriteAt. What users want to send could otherwise keep out what has arrived,
+// and on a stack that talks to itself nothing would ever drain.
+const arrivalShare = 8
+
+// Tight reports whether only that last part of the budget is left. It is the
+// time to refuse new connections.
+func (p *Pool) Tight() bool {
+	return p.limit > 0 && p.used.Load() >= p.limit-p.limit/arrivalShare
+}
+
 // get returns a page with arbitrary content, nil if the budget is used up.
-func (p *Pool) get() *page {
+// Unless it is for data that has arrived, the last of the budget is not for it.
+func (p *Pool) get(arrived bool) *page {
+	if !arrived && p.Tight() {
+		return nil
+	}
 	if !p.Reserve(PageSize) {
 		return nil
 	}

@@ -93,12 +93,12 @@ func (s *Stream) Len() int {
 func (s *Stream) Room() int { return max(s.Limit()-s.Len(), 0) }
 
 // Write appends as much of b as limit and budget allow, makes it readable, and
-// returns how much that was.
+// returns how much that was. It leaves the last part of the budget to WriteAt.
 func (s *Stream) Write(b []byte) int {
 	s.lock()
 	end := s.end.Load()
 	b = b[:min(len(b), s.Room())]
-	to := s.place(end, b)
+	to := s.place(end, b, false)
 	s.end.Store(to)
 	s.unlock()
 	return int(to - end)
@@ -124,7 +124,7 @@ func (s *Stream) WriteAt(off uint64, b []byte) uint64 {
 	}
 	b = b[:min(uint64(len(b)), limit-(off-start))]
 	s.lock()
-	to := s.place(off, b)
+	to := s.place(off, b, true)
 	s.unlock()
 	return to
 }
@@ -145,9 +145,9 @@ func (s *Stream) Extend(end uint64) {
 
 // place copies b to the pages at off, taking those that are missing, and
 // returns the offset up to which it did. The caller holds the producer's side.
-func (s *Stream) place(off uint64, b []byte) uint64 {
+func (s *Stream) place(off uint64, b []byte, arrived bool) uint64 {
 	for len(b) > 0 {
-		pg := s.pageFor(off / PageSize)
+		pg := s.pageFor(off/PageSize, arrived)
 		if pg == nil {
 			break
 		}
@@ -162,7 +162,7 @@ func (s *Stream) place(off uint64, b []byte) uint64 {
 
 // pageFor returns page number no, which is not below start, or nil if it would
 // be a new one and the budget is used up.
-func (s *Stream) pageFor(no uint64) *page {
+func (s *Stream) pageFor(no uint64, arrived bool) *page {
 	slots := s.slots()
 	first := s.start.Load() / PageSize
 	if no-first >= uint64(len(slots)) {
@@ -177,7 +177,7 @@ func (s *Stream) pageFor(no uint64) *page {
 	slot := slotOf(slots, no)
 	pg := slot.Load()
 	if pg == nil {
-		if pg = s.pool.get(); pg != nil {
+		if pg = s.pool.get(arrived); pg != nil {
 			slot.Store(pg)
 		}
 	}

@@ -231,3 +231,24 @@ func TestNoAllocations(t *testing.T) {
 	defer runtime.GC() // what the pool keeps may go
 	require.Zero(t, testing.AllocsPerRun(1000, run))
 }
+
+// What users write leaves room in the budget for what arrives.
+func TestArrivalShare(t *testing.T) {
+	const pages = 16
+	p := NewPool(pages * PageSize)
+	var out, in Stream
+	out.Init(p, 2*pages*PageSize)
+	in.Init(p, 2*pages*PageSize)
+	b := make([]byte, 2*pages*PageSize)
+	require.False(t, p.Tight())
+	require.Equal(t, (pages-pages/arrivalShare)*PageSize, out.Write(b))
+	require.True(t, p.Tight())
+	require.Zero(t, out.Write(b))
+	require.EqualValues(t, pages/arrivalShare*PageSize, in.WriteAt(0, b))
+	in.Extend(PageSize)
+	require.Equal(t, PageSize, in.Read(b[:PageSize]))
+	require.Zero(t, out.Write(b), "a page that was read is for what arrives")
+	out.Reset()
+	in.Reset()
+	require.Zero(t, p.InUse())
+}
