@@ -69,8 +69,7 @@ func (c *Conn) ackNew(now clock.Time, s *segment) {
 	if c.snd.finQueued && s.ack.After(c.snd.finSeq) {
 		data--
 	}
-	c.snd.una = s.ack
-	c.snd.nxt = maxSeq(c.snd.nxt, s.ack)
+	c.snd.advance(s.ack)
 	if data > 0 {
 		// What is acknowledged is never sent again: it is gone.
 		c.Out.Release(c.Out.Start() + uint64(data))
@@ -97,6 +96,17 @@ func (c *Conn) ackNew(now clock.Time, s *segment) {
 		c.armRetransmit(now) // RFC 6298 5.3
 	}
 	c.armUserTimeout(now)
+}
+
+// advance moves SND.UNA. What is remembered of before it is dragged along: left
+// where it is, it would seem to lie ahead after 2^31 bytes.
+func (s *sendSpace) advance(ack Seq) {
+	s.una = ack
+	s.nxt = maxSeq(s.nxt, ack)
+	s.small = maxSeq(s.small, ack)
+	s.resentTo = maxSeq(s.resentTo, ack)
+	s.limitedTo = maxSeq(s.limitedTo, ack)
+	s.recover = maxSeq(s.recover, ack-1) // "covers more than recover"
 }
 
 // measure returns the round-trip time that an acknowledgment tells and feeds it

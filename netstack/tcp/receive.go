@@ -147,15 +147,16 @@ func (c *Conn) checkSequence(now clock.Time, s *segment) wire.Drop {
 	start := s.seq.Sub(c.rcv.nxt)
 	n := s.len()
 	switch {
-	case start == 0:
-		// The usual case. MUST-66: "when the RCV.WND is zero ... special
-		// allowance should be made to accept valid ACKs, URGs, and RSTs".
-		if n > 0 && wnd == 0 && !s.has(wire.RST) {
-			s.payload, s.drop = nil, wire.DropOutOfWindow
-			s.flags &^= wire.FIN
-			c.ackNow = true
-			return wire.DropNone
-		}
+	case wnd == 0 && start <= 0 && start+n > 0 && !s.has(wire.RST):
+		// MUST-66: "If the RCV.WND is zero ... special allowance should be
+		// made to accept valid ACKs, URGs, and RSTs". What is new in it is
+		// refused, and the peer has to hear of that: it may be repeating what
+		// closed the window, with something new behind.
+		s.seq, s.payload, s.drop = c.rcv.nxt, nil, wire.DropOutOfWindow
+		s.flags &^= wire.FIN
+		c.ackNow = true
+		return wire.DropNone
+	case start == 0: // the usual case
 	case n == 0:
 		// A bare ACK at the right edge is in order too: a peer that has sent
 		// all that the window allows acknowledges from there while what it

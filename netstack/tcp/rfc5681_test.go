@@ -236,6 +236,28 @@ func TestPartialACK(t *testing.T) {
 	})
 }
 
+// The last hole has the FIN: it goes again with it.
+func TestPartialACKWithFIN(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.to(tcp.StateEstablished)
+		data := pattern(6*ethMSS + 10)
+		h.write(data)
+		h.closeWrite()
+		require.Len(t, h.all(), 7)
+		h.advance(roundTrip)
+		for range 3 {
+			h.ackTo(0)
+		}
+		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, data[:ethMSS])
+		h.advance(roundTrip)
+		h.ackTo(6 * ethMSS)
+		h.want(TCP{Seq: 1 + 6*ethMSS, Ack: 1, Flags: FIN | ACK}, data[6*ethMSS:])
+		h.wantNone()
+		h.ackTo(6*ethMSS + 11)
+		h.wantState(tcp.StateFinWait2)
+	})
+}
+
 // RFC 5681 2: what is no duplicate acknowledgment, (a) to (e).
 func TestNoDuplicateACK(t *testing.T) {
 	for name, f := range map[string]func(h *harness, i uint32){
@@ -482,4 +504,38 @@ func TestFlightIsBounded(t *testing.T) {
 		}
 		require.Zero(t, h.c.Out.Len())
 	})
+}
+
+// A paced is a controller with a rate.
+type paced struct {
+	tcp.NewReno
+	rate int64
+}
+
+func (p *paced) PacingRate() int64 { return p.rate }
+
+// A controller's rate is kept, whatever it is, and Deadline says when the next
+// segment may go.
+func TestPacing(t *testing.T) {
+	for _, rate := range []int64{14_600, 146_000, 14_600_000} {
+		each(t, func(t *testing.T, h *harness) {
+			h.cfg.NewCongestion = func() tcp.Congestion { return &paced{rate: rate} }
+			h.cfg.MinRTO = time.Minute // what is paced must not time out here
+			h.to(tcp.StateEstablished)
+			h.write(pattern(10 * ethMSS))
+			from := h.now
+			sent := 0
+			for sent < 10*ethMSS {
+				s, ok := h.next(time.Minute)
+				require.True(t, ok)
+				sent += len(s.data)
+				allowed := int64(h.now.Sub(from)+time.Millisecond) * rate / int64(time.Second)
+				require.LessOrEqual(t, int64(sent-2*ethMSS), allowed)
+			}
+			took := h.now.Sub(from)
+			least := time.Duration(8 * ethMSS * int64(time.Second) / rate)
+			require.GreaterOrEqual(t, took+2*time.Millisecond, least)
+			require.Less(t, took, 2*least+10*time.Millisecond)
+		})
+	}
 }

@@ -317,6 +317,24 @@ func TestR2(t *testing.T) {
 	}
 }
 
+// RFC 9293 MUST-20, 3.8.3, (b): at R1 the IP layer gets "negative advice"; SHLD-10:
+// "R1 SHOULD correspond to at least 3 retransmissions"; SHLD-9: the user can hear of it.
+func TestR1(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.to(tcp.StateEstablished)
+		h.write("x")
+		h.all()
+		for range 3 {
+			require.False(t, h.c.Stalled())
+			_, ok := h.next(time.Minute)
+			require.True(t, ok)
+		}
+		require.True(t, h.c.Stalled())
+		h.in(TCP{Seq: 1, Ack: 2, Flags: ACK})
+		require.False(t, h.c.Stalled())
+	})
+}
+
 // The count is of one segment: progress starts it anew.
 func TestR2CountsOneSegment(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {

@@ -76,7 +76,7 @@ func TestTheirScaleIsBounded(t *testing.T) {
 	}
 }
 
-// RFC 7323 2.3: a window of 2^30 and what comes with it: no arithmetic overflows.
+// RFC 9293 REC-1, 3.1 and RFC 7323 2.3: a window of 2^30 and what comes with it: no arithmetic overflows.
 func TestLargestWindow(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.peer.HasWindowScale, h.peer.WindowScale = true, 14

@@ -154,6 +154,30 @@ func TestCloseWithDataQueued(t *testing.T) {
 	})
 }
 
+// The window has room for the data and the FIN, exactly, or for one less.
+func TestFINAtTheEdge(t *testing.T) {
+	for _, room := range []int{101, 100} {
+		each(t, func(t *testing.T, h *harness) {
+			h.window = uint16(room)
+			h.to(tcp.StateEstablished)
+			h.write(pattern(100))
+			h.closeWrite()
+			fin := FIN
+			if room == 100 {
+				fin = 0
+			}
+			h.want(TCP{Seq: 1, Ack: 1, Flags: ACK | fin}, pattern(100))
+			h.wantNone()
+			if room == 100 {
+				h.in(TCP{Seq: 1, Ack: 101, Flags: ACK})
+				h.want(TCP{Seq: 101, Ack: 1, Flags: FIN | ACK})
+			}
+			h.in(TCP{Seq: 1, Ack: 102, Flags: ACK})
+			h.wantState(tcp.StateFinWait2)
+		})
+	}
+}
+
 // RFC 9293 3.10.4, FIN-WAIT: an "ok" response would be acceptable, too, as long
 // as a second FIN is not emitted.
 func TestCloseIsIdempotent(t *testing.T) {

@@ -409,8 +409,8 @@ func TestOptionsNegotiation(t *testing.T) {
 	}
 }
 
-// RFC 6298 2.1, 5.5: the SYN goes again after 1, 3, 7, 15, ... seconds, and
-// RFC 9293 3.8.3 tells the user at the end. MaxRTO bounds the steps.
+// RFC 6298 2.1, 5.5: the SYN goes again after 1, 3, 7, 15, ... seconds, and by
+// RFC 9293 MUST-22, 3.8.3, "including notification of the application layer", this tells the user at the end. MaxRTO bounds the steps.
 func TestSYNRetransmission(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.cfg.SynRetries = 7

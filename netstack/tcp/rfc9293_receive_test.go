@@ -385,10 +385,10 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
-// RFC 9293 3.10.7.4, first: "If the RCV.WND is zero, no segments will be
-// acceptable, but special allowance should be made to accept valid ACKs, URGs, and RSTs."
+// RFC 9293 MUST-66, 3.10.7.4, first: "If the RCV.WND is zero, no segments will be
+// acceptable, but special allowance should be made to accept valid ACKs, URGs, and RSTs." MAY-8: it may stay so.
 func TestZeroReceiveWindow(t *testing.T) {
-	full := func(t *testing.T, f func(h *harness, next uint32)) {
+	full := func(t *testing.T, f func(t *testing.T, h *harness, next uint32)) {
 		each(t, func(t *testing.T, h *harness) {
 			h.cfg.RecvBuffer = 4096
 			h.to(tcp.StateEstablished)
@@ -397,11 +397,11 @@ func TestZeroReceiveWindow(t *testing.T) {
 			got := h.want(TCP{Seq: 1, Ack: uint32(1 + wnd), Flags: ACK})
 			require.Zero(t, got.Window)
 			h.wantNone()
-			f(h, uint32(1+wnd))
+			f(t, h, uint32(1+wnd))
 		})
 	}
 	t.Run("probe is answered", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			for range 3 {
 				h.advance(5 * time.Second)
 				h.in(TCP{Seq: next, Ack: 1, Flags: ACK}, "x")
@@ -411,13 +411,13 @@ func TestZeroReceiveWindow(t *testing.T) {
 		})
 	})
 	t.Run("empty segment", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			h.in(TCP{Seq: next, Ack: 1, Flags: ACK})
 			h.wantNone()
 		})
 	})
 	t.Run("ack on probe", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			h.write("hello")
 			h.want(TCP{Seq: 1, Ack: next, Flags: ACK}, "hello")
 			h.in(TCP{Seq: next, Ack: 6, Flags: ACK}, "x")
@@ -425,14 +425,31 @@ func TestZeroReceiveWindow(t *testing.T) {
 			require.Zero(t, h.c.Out.Len(), "the acknowledgment counts")
 		})
 	})
+	t.Run("old and new", func(t *testing.T) { // our ACK was lost, and there is more
+		for _, fin := range []wire.TCPFlags{0, FIN} {
+			full(t, func(t *testing.T, h *harness, next uint32) {
+				for range 3 {
+					h.advance(time.Second)
+					data := pattern(100)
+					if fin != 0 {
+						data = pattern(99) // the FIN alone is new
+					}
+					h.in(TCP{Seq: next - 99, Ack: 1, Flags: ACK | fin}, data)
+					got := h.want(TCP{Seq: 1, Ack: next, Flags: ACK})
+					require.Zero(t, got.Window)
+				}
+				h.wantState(tcp.StateEstablished)
+			})
+		}
+	})
 	t.Run("reset", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			h.in(TCP{Seq: next, Flags: RST})
 			h.wantClosed(errno.ConnReset)
 		})
 	})
 	t.Run("reset next to it", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			h.in(TCP{Seq: next + 1, Flags: RST})
 			h.wantState(tcp.StateEstablished)
 			h.in(TCP{Seq: next - 1, Flags: RST})
@@ -440,7 +457,7 @@ func TestZeroReceiveWindow(t *testing.T) {
 		})
 	})
 	t.Run("fin waits", func(t *testing.T) {
-		full(t, func(h *harness, next uint32) {
+		full(t, func(t *testing.T, h *harness, next uint32) {
 			h.in(TCP{Seq: next, Ack: 1, Flags: FIN | ACK}) // taken or not: both are done in the field
 			got, ok := h.send()
 			require.True(t, ok)
@@ -583,9 +600,8 @@ func TestContradictingFINs(t *testing.T) {
 	})
 }
 
-// RFC 9293 MUST-30, 3.8.5: "TCP implementations MUST still include support for
-// the urgent mechanism", MUST-31: of any length. As everywhere today, urgent data stays in line,
-// and a wild pointer does no harm.
+// RFC 6093 6: urgent data stays in line, "on the receive side", whatever its
+// length; a wild pointer does no harm.
 func TestUrgent(t *testing.T) {
 	for _, up := range []uint16{0, 1, 3, 5, 6, 1000, 65535} {
 		each(t, func(t *testing.T, h *harness) {
@@ -797,6 +813,20 @@ func TestNoMemoryForData(t *testing.T) {
 	h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
 	h.want(TCP{Seq: 1, Ack: 6, Flags: ACK})
 	h.wantRead("hello")
+}
+
+// A device may have merged segments: one of many times the MSS is taken whole,
+// and is more than two segments' worth of acknowledging.
+func TestReceiveSuperFrame(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.DelayedAck = 200 * time.Millisecond
+		h.cfg.RecvBuffer = 1 << 20
+		h.to(tcp.StateEstablished)
+		next := h.settle()
+		h.in(TCP{Seq: next, Ack: 1, Flags: ACK}, pattern(40_000))
+		h.want(TCP{Seq: 1, Ack: next + 40_000, Flags: ACK})
+		h.wantRead(pattern(40_000))
+	})
 }
 
 // A closed connection takes nothing and asks for the answer that 3.10.7.1

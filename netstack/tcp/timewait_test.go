@@ -88,6 +88,25 @@ func TestTimeWaitFINAgain(t *testing.T) {
 	}
 }
 
+// Until its owner has taken the record, the connection itself does the same.
+func TestTimeWaitConn(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.to(tcp.StateTimeWait)
+		end := h.c.Deadline()
+		h.advance(time.Second)
+		h.in(TCP{Seq: 1, Ack: 2, Flags: ACK}, "x") // old
+		h.want(TCP{Seq: 2, Ack: 2, Flags: ACK})
+		require.Equal(t, end, h.c.Deadline())
+		h.in(TCP{Seq: 1, Ack: 2, Flags: FIN | ACK})
+		h.want(TCP{Seq: 2, Ack: 2, Flags: ACK})
+		require.Equal(t, h.now.Add(time.Minute), h.c.Deadline())
+		h.in(TCP{Seq: 2, Ack: 2, Flags: RST | ACK})
+		h.wantNone()
+		h.quiet(time.Minute + tolerance)
+		h.wantClosed(nil)
+	})
+}
+
 // The retransmitted FIN may carry the data before it.
 func TestTimeWaitFINAgainWithData(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
@@ -108,6 +127,11 @@ func TestTimeWaitOldSegments(t *testing.T) {
 		require.Equal(t, tcp.ActionAck, a)
 		require.NotEqual(t, wire.DropNone, d)
 		require.Equal(t, end, w.Deadline())
+		for _, s := range []TCP{{Seq: rcv + 1, Ack: snd}, {Seq: rcv - 1, Ack: snd}, {Seq: rcv, Ack: snd + 1}} {
+			s.Flags = ACK
+			a, _ = h.late(&w, s, 0)
+			require.Equal(t, tcp.ActionAck, a, "seq %d ack %d", s.Seq, s.Ack)
+		}
 		a, _ = h.late(&w, TCP{Seq: rcv, Ack: snd, Flags: ACK}, 0) // nothing to say about
 		require.Equal(t, tcp.ActionNone, a)
 		require.Equal(t, end, w.Deadline())
