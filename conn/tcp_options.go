@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net"
+	"syscall"
 	"time"
 
 	"smolnet/netstack/core"
@@ -58,6 +59,17 @@ func (c *TCP) set(fn func(*tcp.Conn)) error {
 // RFC 9293 3.7.4).
 func (c *TCP) SetNoDelay(noDelay bool) error {
 	return c.set(func(tc *tcp.Conn) { tc.SetNoDelay(noDelay) })
+}
+
+// SetTrafficClass sets the Differentiated Services field (RFC 2474) of the
+// packets that are sent from now on: IPv4's type of service, IPv6's traffic
+// class. Its lower two bits are the stack's and ignored. The error is EINVAL if
+// class is not from 0 to 255.
+func (c *TCP) SetTrafficClass(class int) error {
+	if class < 0 || class > 255 {
+		return c.fail("set", "setsockopt", syscall.EINVAL)
+	}
+	return c.set(func(*tcp.Conn) { c.s.SetTrafficClass(uint8(class)) })
 }
 
 // SetUserTimeout sets how long written data may stay unacknowledged, or find no

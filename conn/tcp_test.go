@@ -508,3 +508,15 @@ func requireOpError(t testing.TB, err error, op string, target error) {
 	require.Equal(t, op, oe.Op, "%v", err)
 	require.ErrorIs(t, err, target)
 }
+
+func TestSetTrafficClass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, _ := established(t)
+		require.NoError(t, c.SetTrafficClass(0xb8))
+		for _, class := range []int{-1, 256} {
+			require.ErrorIs(t, c.SetTrafficClass(class), syscall.EINVAL)
+		}
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, c.SetTrafficClass(0), net.ErrClosed)
+	})
+}

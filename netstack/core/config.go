@@ -42,7 +42,7 @@ type Config struct {
 	TCP      tcp.Config // default for new connections
 	Limits   Limits
 	Seed     [32]byte // secret randomness: ISNs, ports, IDs, jitter. Must be unpredictable in production.
-	HopLimit uint8    // TTL and hop limit of what is sent; default 64 (RFC 1700)
+	HopLimit uint8    // TTL and hop limit of what is sent (RFC 9293 MUST-49); default 64 (RFC 1700)
 	NoEcho   bool     // do not answer echo requests
 
 	// Wake is called, from any goroutine, when a socket has work for the

@@ -241,7 +241,7 @@ func (c *Core) putIP(b []byte, h *ipHeader, n int) {
 }
 
 // putChecksum completes the transport segment in b[off:n]: either with its
-// checksum, or by leaving it to the device.
+// checksum, or by leaving it to the device (RFC 9293 MUST-2).
 func (ifc *Interface) putChecksum(b []byte, off, n int, h *ipHeader, field int) phy.Offload {
 	if !ifc.caps.TxChecksum {
 		wire.SetChecksum(h.src, h.dst, h.proto, b[off:n], field)

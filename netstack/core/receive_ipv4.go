@@ -56,6 +56,7 @@ func (ifc *Interface) receiveIPv4(now clock.Time, b []byte, in *inbound) wire.Dr
 // checkIPv4 looks at the addresses, and notes whether the destination is a
 // group.
 func (ifc *Interface) checkIPv4(h *wire.IPv4, in *inbound) wire.Drop {
+	// RFC 9293 MUST-63: a SYN with an invalid source is ignored. So is all else.
 	if ifc.isMartian(h.Src) {
 		return wire.DropMartianSource
 	}
@@ -88,6 +89,7 @@ func (ifc *Interface) checkIPv4(h *wire.IPv4, in *inbound) wire.Drop {
 // checkIPv4Options refuses what is malformed, and source routes: RFC 1122
 // 3.2.1.8 (c) would have us forward them. All else is skipped.
 func checkIPv4Options(b []byte) wire.Drop {
+	// RFC 9293 MUST-50: options that nobody knows are skipped.
 	if err := wire.CheckIPv4Options(b); err != nil {
 		return err.(wire.Drop)
 	}

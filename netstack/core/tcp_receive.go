@@ -20,6 +20,7 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 	if err != nil {
 		return err.(wire.Drop)
 	}
+	// RFC 9293 MUST-3: the receiver checks it, unless it was checked below.
 	if !in.intact && !wire.VerifyChecksum(in.src, in.dst, wire.ProtoTCP, in.payload) {
 		return wire.DropBadChecksum
 	}

@@ -40,7 +40,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 		}
 	}
 	id := s.conn.ID()
-	h := ipHeader{src: id.Local.Addr(), dst: id.Remote.Addr(), proto: wire.ProtoTCP, atomic: true, flow: s.flow}
+	h := ipHeader{src: id.Local.Addr(), dst: id.Remote.Addr(), proto: wire.ProtoTCP, atomic: true, flow: s.flow, tos: s.class}
 	off := ifc.linkLen + ipLen(h.dst)
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
 	s.collect(now)

@@ -27,6 +27,7 @@ type TCP struct {
 	resolved  clock.Time // when path.hw was taken from the neighbour table: good for that instant
 	applied   intent     // what of the user's intents was carried out
 	flow      uint32     // IPv6 flow label, RFC 6437 3
+	class     uint8      // Differentiated Services field, RFC 2474
 	failed    errno.Errno
 	attached  bool // in the demultiplexer
 	dialed    bool // counted in tcpDemux.dialed
@@ -47,8 +48,8 @@ const confirmEvery = 1e9 // nanoseconds
 // DialOptions for an active open. Local may be zero: address by source
 // selection, port ephemeral (RFC 6056).
 type DialOptions struct {
-	Local, Remote netip.AddrPort
-	Config        *tcp.Config // nil: the stack's
+	Local, Remote netip.AddrPort // RFC 9293 MUST-43: the local one is optional
+	Config        *tcp.Config    // nil: the stack's
 	Waiter        Waiter
 }
 
@@ -85,6 +86,7 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	if c.full() {
 		return nil, errno.NoBufs
 	}
+	// RFC 9293 MUST-44: without a local address the IP layer chooses one.
 	p, src, e := c.findPath(remote.Addr(), local.Addr(), nil)
 	if e != errno.OK {
 		return nil, e
@@ -103,7 +105,8 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	return s, nil
 }
 
-// checkTCPRemote says what is wrong with the remote end of a connection.
+// checkTCPRemote says what is wrong with the remote end of a connection. RFC
+// 9293 MUST-46: an OPEN to a broadcast or multicast address is refused.
 func (c *Core) checkTCPRemote(a netip.AddrPort) errno.Errno {
 	if !a.Addr().IsValid() || a.Addr().IsMulticast() {
 		return errno.Invalid
@@ -170,6 +173,13 @@ func (s *TCP) Conn() *tcp.Conn { return &s.conn }
 // Kick makes the driver look at the socket: after a change to its Conn. Any
 // goroutine.
 func (s *TCP) Kick() { s.kick() }
+
+// SetTrafficClass sets the Differentiated Services field (RFC 2474) of what is
+// sent from now on: the upper six bits of class. The lower two belong to
+// congestion notification (RFC 3168) and are ignored. RFC 9293 MUST-48, SHLD-21:
+// it may change while the connection is open. SHLD-22: it goes out as it is.
+// Driver's goroutine.
+func (s *TCP) SetTrafficClass(class uint8) { s.class = class &^ ecnMask }
 
 // SetWaiter replaces the user's end; nil: nobody is told. Driver's goroutine.
 func (s *TCP) SetWaiter(w Waiter) { s.waiter = w }

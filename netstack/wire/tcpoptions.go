@@ -33,7 +33,8 @@ type TCPOptions struct {
 	UserTimeout    uint16 // RFC 5482: granularity bit and value
 }
 
-// The option kinds, and the lengths that go with them.
+// The option kinds, and the lengths that go with them. RFC 9293 MUST-4: the
+// first three are supported by everybody.
 const (
 	tcpOptEnd           = 0
 	tcpOptNop           = 1
@@ -64,7 +65,7 @@ func (o *TCPOptions) parse(b []byte, flags TCPFlags) error {
 		o.TSEcr = binary.BigEndian.Uint32(b[8:12])
 		return nil
 	}
-	for len(b) > 0 {
+	for len(b) > 0 { // RFC 9293 MUST-64: options may begin on any byte boundary
 		switch b[0] {
 		case tcpOptEnd:
 			return nil
@@ -72,6 +73,7 @@ func (o *TCPOptions) parse(b []byte, flags TCPFlags) error {
 			b = b[1:]
 			continue
 		}
+		// RFC 9293 MUST-68: every other option has a length, known or not.
 		// RFC 9293 MUST-7, 3.1: "TCP implementations MUST be prepared to
 		// handle an illegal option length (e.g., zero)". Where the next option
 		// starts is unknown then, so the segment goes; the connection stays.
@@ -162,7 +164,8 @@ type tcpLayout struct {
 }
 
 // layout decides what fits. Every option is padded with NOPs to a multiple of
-// 4 bytes, but SACK-permitted takes the place of the NOPs before timestamps.
+// 4 bytes, so that no End of Option List is needed nor padding after it (RFC
+// 9293 MUST-69), but SACK-permitted takes the place of the NOPs before timestamps.
 func (o *TCPOptions) layout(flags TCPFlags) (l tcpLayout) {
 	n := 0
 	if o.MSS != 0 {
