@@ -47,6 +47,8 @@ type link struct {
 	rate      int // bytes per second; zero: infinite
 	queue     time.Duration
 	mtu       int
+	narrows   clock.Time          // when mtu becomes smaller
+	dark      [2]clock.Time       // from, to: nothing gets through
 	free      map[*end]clock.Time // when the sender's side of the link is idle
 	inFlight  []packet
 	sent      int
@@ -55,6 +57,12 @@ type link struct {
 // put takes one segment; what is too big for the path is answered by ICMP.
 func (l *link) put(now clock.Time, from *end, seg []byte) {
 	l.sent++
+	if l.narrows.Due(now) {
+		l.narrows, l.mtu = 0, l.mtu/2
+	}
+	if l.dark[0].Due(now) && now < l.dark[1] {
+		return
+	}
 	if len(seg) > l.mtu {
 		from.tooBig = true
 		return
@@ -189,11 +197,19 @@ func newSim(t *testing.T, seed uint64) *sim {
 		mtu:    pick(1480, 1480, 556, 8980, 1000),
 		free:   map[*end]clock.Time{},
 	}
+	after := func(d time.Duration) clock.Time { return s.now.Add(time.Duration(rng.Int64N(int64(d)))) }
+	if rng.IntN(4) == 0 {
+		s.link.narrows = after(2 * time.Second)
+	}
+	if rng.IntN(4) == 0 {
+		s.link.dark[0] = after(2 * time.Second)
+		s.link.dark[1] = s.link.dark[0].Add(time.Duration(rng.Int64N(int64(10 * time.Second))))
+	}
 	ids := [2]netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:4321"), netip.MustParseAddrPort("192.0.2.2:80")}
 	if rng.IntN(4) == 0 {
 		ids = [2]netip.AddrPort{netip.MustParseAddrPort("[2001:db8::1]:4321"), netip.MustParseAddrPort("[2001:db8::2]:80")}
 	}
-	size := pick(0, 1, 1000, 20_000, 100_000)
+	size := pick(0, 1, 1000, 20_000, 100_000, 500_000)
 	makeEnd := func(name string, local, remote netip.AddrPort) *end {
 		e := &end{sim: s, name: name, id: tcp.ID{Local: local, Remote: remote}}
 		e.cfg = tcp.Config{

@@ -302,6 +302,9 @@ func (h *harness) probe(d time.Duration) segment {
 func TestProbesForEver(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
 		h.cfg.RetransmitLimit = 3
+		if h.iss == 0 {
+			h.cfg.UserTimeout = 10 * time.Second // is of unanswered data
+		}
 		h.to(tcp.StateEstablished)
 		h.window = 0
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
@@ -319,6 +322,30 @@ func TestProbesForEver(t *testing.T) {
 		h.window = 65535
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
 		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, "waiting")
+	})
+}
+
+// RFC 6429 3: a window that a peer keeps closed does not hold the memory of a
+// connection for ever whose user has gone.
+func TestOrphanProbes(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.OrphanRetries = 4
+		h.to(tcp.StateEstablished)
+		h.window = 0
+		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+		h.write("waiting")
+		h.close()
+		n := 0
+		for ; n < 50; n++ {
+			if _, ok := h.next(time.Hour); !ok {
+				break
+			}
+			if h.c.State() != tcp.StateClosed {
+				h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+			}
+		}
+		h.wantState(tcp.StateClosed)
+		require.Less(t, n, 8)
 	})
 }
 
@@ -462,6 +489,37 @@ func TestWindowUpdate(t *testing.T) {
 		require.GreaterOrEqual(t, int(got.Window), wnd/2)
 		h.wantNone()
 		h.wantIdle() // updates are not retransmitted
+	})
+}
+
+// What WindowUpdateDue says, Send does: not before the connection is open, and
+// not for a reader who wants no more.
+func TestNoWindowUpdate(t *testing.T) {
+	t.Run("syn-received", func(t *testing.T) {
+		each(t, func(t *testing.T, h *harness) {
+			h.cfg.RecvBuffer = 200_000
+			h.peer.HasWindowScale = true
+			h.to(tcp.StateSynReceived)
+			h.in(TCP{Seq: 0, Ack: 1, Flags: ACK}) // a keep-alive of who thinks that it is open
+			h.all()
+			require.False(t, h.c.WindowUpdateDue())
+			h.wantNone()
+		})
+	})
+	t.Run("close read", func(t *testing.T) {
+		each(t, func(t *testing.T, h *harness) {
+			h.cfg.RecvBuffer = 8192
+			h.to(tcp.StateEstablished)
+			h.in(TCP{Seq: 1, Ack: 1, Flags: ACK}, pattern(8192))
+			h.all()
+			h.closeRead()
+			h.all()
+			h.in(TCP{Seq: 8193, Ack: 1, Flags: ACK}, "x")
+			h.all()
+			h.read(1 << 20)
+			require.False(t, h.c.WindowUpdateDue())
+			h.wantNone()
+		})
 	})
 }
 
@@ -723,6 +781,8 @@ func TestInfoCounters(t *testing.T) {
 	h.all()
 	i := h.c.Info()
 	require.Equal(t, tcp.StateEstablished, i.State)
+	require.EqualValues(t, 1+3+2, i.SegmentsSent)     // SYN,ACK, data, ACKs
+	require.EqualValues(t, 1+1+1, i.SegmentsReceived) // the SYN was the listener's
 	require.EqualValues(t, 3*ethMSS, i.BytesSent)
 	require.EqualValues(t, ethMSS, i.BytesAcked)
 	require.EqualValues(t, 5, i.BytesReceived)

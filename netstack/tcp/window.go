@@ -118,7 +118,7 @@ func (c *Conn) announce() uint16 {
 	}
 	field := min(up>>r.scale, unscaledMost)
 	r.adv = maxSeq(r.adv, r.nxt.Add(field<<r.scale))
-	if !r.finDone {
+	if c.state.receives() && !c.readClosed { // else no update is ever due
 		c.shared.edge.Store(c.In.End() + uint64(r.adv.Sub(r.nxt)))
 	}
 	return uint16(field)
