@@ -40,8 +40,8 @@ type Suite struct {
 	// sender back and loses nothing.
 	Window int
 
-	// Frames is how many frames the longer tests send each way. Zero means
-	// 20000.
+	// Frames is how many frames the longer tests send each way, and four times
+	// how often the races of sleeping and waking are run. Zero means 20000.
 	Frames int
 }
 

@@ -12,9 +12,6 @@ import (
 	"smolnet/phy"
 )
 
-// wakeRounds is how often a Wake is tried against a Wait.
-const wakeRounds = 10000
-
 func testWaitDurations(l *link) {
 	for _, d := range []phy.Device{l.a, l.b} {
 		start := time.Now()
@@ -105,12 +102,13 @@ func testWakeDuring(l *link) {
 // from nothing to what it takes to fall asleep.
 func (l *link) atAnyMoment(act func(i uint32) error, answer func() error) {
 	l.t.Helper()
+	rounds := uint32(l.s.Frames / 4)
 	var answered atomic.Uint32
 	errs := make(chan error, 1)
 	go func() {
-		for answered.Load() < wakeRounds {
+		for answered.Load() < rounds {
 			if err := answer(); err != nil {
-				answered.Store(wakeRounds)
+				answered.Store(rounds)
 				errs <- err
 				return
 			}
@@ -118,9 +116,9 @@ func (l *link) atAnyMoment(act func(i uint32) error, answer func() error) {
 		}
 		errs <- nil
 	}()
-	for i := range uint32(wakeRounds) {
+	for i := range rounds {
 		for spins := 1; answered.Load() < i; spins++ {
-			if spins%1000 == 0 {
+			if spins%100 == 0 {
 				runtime.Gosched()
 			}
 		}
