@@ -122,6 +122,35 @@ func TestScaledReceiveWindow(t *testing.T) {
 	}
 }
 
+// RFC 7323 2.4: windows come in units, so that an edge that is to stay where it
+// was has to be rounded, again and again if crumbs arrive and nobody reads. When
+// there is nothing left to round up with it may move back by less than a unit,
+// but more than the buffer holds is never offered.
+func TestWindowInCrumbs(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.RecvBuffer = 300_000
+		h.peer.HasWindowScale = true
+		h.rounding = true
+		h.to(tcp.StateEstablished)
+		next := uint32(1)
+		put := func(n int) {
+			_, d := h.in(TCP{Seq: next, Ack: 1, Flags: ACK}, pattern(n))
+			require.Equal(t, wire.DropNone, d)
+			next += uint32(n)
+			require.EqualValues(t, next-1, h.c.In.Len(), "all that was offered is taken")
+			h.all()
+		}
+		for range 10_000 {
+			put(1)
+		}
+		for h.ourEdge != next {
+			put(min(int(h.ourEdge-next), ethMSS))
+		}
+		require.Greater(t, h.c.In.Len(), 280_000)
+		require.LessOrEqual(t, h.c.In.Len(), 300_000)
+	})
+}
+
 // RFC 7323 3.2: the SYN carries TSval with TSecr zero, everything after it the
 // peer's latest TSval in order.
 func TestTimestamps(t *testing.T) {

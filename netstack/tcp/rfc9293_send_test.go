@@ -586,22 +586,6 @@ func TestRecvBufferShrinks(t *testing.T) {
 	})
 }
 
-// RFC 6691, RFC 9293 3.7.1: "the sender must reduce the amount of TCP data in
-// any given packet by the number of octets used by the IP and TCP options."
-func TestOptionsReduceData(t *testing.T) {
-	each(t, func(t *testing.T, h *harness) {
-		h.peer.HasTimestamps = true
-		h.to(tcp.StateEstablished)
-		const eff = ethMSS - 12
-		data := pattern(3 * eff)
-		h.write(data)
-		h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, data[:eff])
-		h.want(TCP{Seq: 1 + eff, Ack: 1, Flags: ACK}, data[eff:2*eff])
-		h.want(TCP{Seq: 1 + 2*eff, Ack: 1, Flags: ACK}, data[2*eff:3*eff])
-		h.wantNone()
-	})
-}
-
 // The path's limit changes: what is out and too big goes again, smaller.
 func TestSetMTU(t *testing.T) {
 	t.Run("lower", func(t *testing.T) {
