@@ -236,8 +236,8 @@ func (d *TunTap) flush() error {
 	switch d.txErr {
 	case nil:
 		d.txFrames.Add(1)
-	case unix.EAGAIN:
-		return nil
+	case unix.EAGAIN, unix.ENOBUFS:
+		return nil // ENOBUFS is a packet socket's word for a full queue of its interface
 	case unix.EBADFD, unix.ENODEV, unix.ENXIO, unix.EBADF:
 		return d.fail("write", d.txErr) // the interface is gone
 	case unix.EPIPE, unix.ECONNRESET, unix.ECONNREFUSED, unix.ENOTCONN:

@@ -62,27 +62,33 @@ func open(st *netstack.Stack) (*offer, error) {
 	return o, nil
 }
 
-// serve runs the services until ctx ends, and then closes the stack: that ends
-// every socket and goroutine.
+// serve runs the services until ctx ends, or the stack, and then closes the
+// stack: that ends every socket and goroutine.
 func (o *offer) serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { reverseDatagrams(o.datagrams) })
 	for i, s := range services {
-		wg.Go(func() { acceptLoop(o.listeners[i], s.name, s.serve) })
+		wg.Go(func() { acceptLoop(&wg, o.listeners[i], s.name, s.serve) })
 	}
-	<-ctx.Done()
-	err := o.st.Close()
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-o.st.Done():
+		err = o.st.Err() // the device failed
+	}
+	o.st.Close()
 	wg.Wait()
 	return err
 }
 
-func acceptLoop(l net.Listener, name string, serve func(*conn.TCP) error) {
+// acceptLoop serves each connection in a goroutine that wg counts.
+func acceptLoop(wg *sync.WaitGroup, l net.Listener, name string, serve func(*conn.TCP) error) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
 			return // closed
 		}
-		go func() {
+		wg.Go(func() {
 			defer c.Close()
 			log.Printf("tcp %s: %v connected", name, c.RemoteAddr())
 			err := serve(c.(*conn.TCP))
@@ -91,7 +97,7 @@ func acceptLoop(l net.Listener, name string, serve func(*conn.TCP) error) {
 				return
 			}
 			log.Printf("tcp %s: %v done", name, c.RemoteAddr())
-		}()
+		})
 	}
 }
 
