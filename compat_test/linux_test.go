@@ -213,6 +213,20 @@ func TestLinuxServer(t *testing.T) {
 	})
 }
 
+// serveEcho sends back what it receives, until l is closed.
+func serveEcho(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			io.Copy(c, c)
+		}()
+	}
+}
+
 // TestLinuxSocat: socat's TCP and UDP against echo services, half-close
 // included.
 func TestLinuxSocat(t *testing.T) {
@@ -221,15 +235,7 @@ func TestLinuxSocat(t *testing.T) {
 		l, err := listener.Listen(p.st, "tcp", ":7")
 		require.NoError(t, err)
 		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() { defer c.Close(); io.Copy(c, c) }()
-			}
-		}()
+		go serveEcho(l)
 		pc, err := listener.ListenPacket(p.st, "udp", ":7")
 		require.NoError(t, err)
 		defer pc.Close()
@@ -372,18 +378,7 @@ func TestLinuxConnections(t *testing.T) {
 		l, err := listener.Listen(p.st, "tcp", ":80")
 		require.NoError(t, err)
 		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					defer c.Close()
-					io.Copy(c, c)
-				}()
-			}
-		}()
+		go serveEcho(l)
 		var wg sync.WaitGroup
 		for worker := range parallel {
 			wg.Go(func() {

@@ -40,9 +40,9 @@ type Dialer struct {
 	// one after the other only.
 	FallbackDelay time.Duration
 
-	// KeepAlive is the idle time and interval of keep-alive probes. Zero: the
-	// stack's setting, by default 15 s. Negative: none. It is ignored if
-	// KeepAliveConfig.Enable is true.
+	// KeepAlive is the idle time before keep-alive probes; they are 15 s apart.
+	// Zero: the stack's setting, by default 15 s. Negative: none. It is ignored
+	// if KeepAliveConfig.Enable is true.
 	KeepAlive time.Duration
 
 	// KeepAliveConfig configures keep-alive probes, if its Enable is true.
