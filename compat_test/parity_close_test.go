@@ -177,6 +177,20 @@ var closeBodies = []body{
 		b, err := io.ReadAll(s)
 		tr.note("peer: %q %v", b, err)
 	}},
+	{"lingering close with nothing left to send", func(t *testing.T, e env, tr *transcript) {
+		for _, data := range []string{"", "data"} {
+			c, s := e.pair(t)
+			require.NoError(t, c.(halfCloser).SetLinger(20))
+			writeAll(t, c, data)
+			_, err := io.ReadFull(s, make([]byte, len(data)))
+			require.NoError(t, err)
+			time.Sleep(100 * time.Millisecond) // acknowledged by now
+			start := time.Now()
+			tr.note("close: %v in time: %t", c.Close(), time.Since(start) < 10*time.Second)
+			b, err := io.ReadAll(s)
+			tr.note("peer: %q %v", b, err)
+		}
+	}},
 	{"close with a connection that nobody accepted", func(t *testing.T, e env, tr *transcript) {
 		l, err := e.listen("tcp4", e.host+":0")
 		require.NoError(t, err)

@@ -195,7 +195,7 @@ func (e *endpoint) notify(ev tcp.Events) {
 	if ev&(tcp.EventReadable|tcp.EventPeerClosed|over) != 0 {
 		e.in.signal()
 	}
-	if ev&(tcp.EventWritable|tcp.EventConnected|over) != 0 {
+	if ev&(tcp.EventWritable|tcp.EventFinAcked|tcp.EventConnected|over) != 0 {
 		e.out.signal()
 	}
 }

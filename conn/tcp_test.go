@@ -292,6 +292,28 @@ func TestLinger(t *testing.T) {
 	})
 }
 
+// TestLingerWaitsNoLonger: Close returns in the instant in which the FIN is
+// acknowledged, whether or not there was data that it comes with.
+func TestLingerWaitsNoLonger(t *testing.T) {
+	for _, written := range []string{"", "acknowledged long before"} {
+		t.Run(written, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, s, _ := established(t)
+				_, err := c.Write([]byte(written))
+				require.NoError(t, err)
+				<-time.After(time.Second)
+				require.NoError(t, c.SetLinger(5))
+				start := time.Now()
+				require.NoError(t, c.Close())
+				require.Zero(t, time.Since(start))
+				got, err := io.ReadAll(s)
+				require.NoError(t, err)
+				require.Equal(t, written, string(got))
+			})
+		})
+	}
+}
+
 func TestKeepAlive(t *testing.T) {
 	for _, set := range []struct {
 		name string

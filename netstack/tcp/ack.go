@@ -193,6 +193,7 @@ func (c *Conn) finAcked(now clock.Time) {
 	switch c.state {
 	case StateFinWait1:
 		c.setState(StateFinWait2)
+		c.events |= EventFinAcked
 		c.armFinWait2(now)
 	case StateClosing:
 		c.enterTimeWait(now)

@@ -49,6 +49,9 @@ const (
 	// EventClosed: entered CLOSED. Nothing will be accepted any more, and
 	// nothing be sent but what Send has to say at once: a last RST or ACK.
 	EventClosed
+	// EventFinAcked: entered FIN-WAIT-2. The peer has all that was written, and
+	// knows that it is all.
+	EventFinAcked
 )
 
 // An Action is how the owner answers the very segment that it passed in.

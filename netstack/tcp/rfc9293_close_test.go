@@ -22,6 +22,7 @@ func TestNormalClose(t *testing.T) {
 		h.wantState(tcp.StateFinWait1)
 		h.in(TCP{Seq: 1, Ack: 2, Flags: ACK})
 		h.wantState(tcp.StateFinWait2)
+		h.wantEvents(tcp.EventFinAcked)
 		h.wantNone()
 		require.False(t, h.c.Deadline().IsSet(), "the peer may take its time")
 		h.in(TCP{Seq: 1, Ack: 2, Flags: FIN | ACK})
