@@ -91,6 +91,24 @@ var datagramBodies = []body{
 		n, err = server.WriteTo(make([]byte, 65508), client.LocalAddr())
 		tr.note("write to: %d %v", n, err)
 	}},
+	{"datagram after one that is too large", func(t *testing.T, e env, tr *transcript) {
+		server, client := packets(t, e)
+		b := make([]byte, 100)
+		for range 2 {
+			_, err := client.Write(make([]byte, 65508))
+			tr.note("write: %v", err)
+			n, err := client.Write([]byte("small"))
+			tr.note("write: %d %v", n, err)
+			n, _, err = server.ReadFrom(b)
+			tr.note("read: %q %v", b[:n], err)
+			_, err = server.WriteTo(make([]byte, 65508), client.LocalAddr())
+			tr.note("write to: %v", err)
+			n, err = server.WriteTo([]byte("small"), client.LocalAddr())
+			tr.note("write to: %d %v", n, err)
+			n, err = client.Read(b)
+			tr.note("read: %q %v", b[:n], err)
+		}
+	}},
 	{"wrong calls on datagram sockets", func(t *testing.T, e env, tr *transcript) {
 		server, client := packets(t, e)
 		c := client.(net.PacketConn)

@@ -11,6 +11,8 @@ import (
 
 	"smolnet/netstack"
 	"smolnet/netstack/clock"
+	"smolnet/netstack/core"
+	"smolnet/netstack/packet"
 	"smolnet/netstack/tcp"
 )
 
@@ -198,6 +200,22 @@ func (e *endpoint) notify(ev tcp.Events) {
 	if ev&(tcp.EventWritable|tcp.EventFinAcked|tcp.EventConnected|over) != 0 {
 		e.out.signal()
 	}
+}
+
+// A pathfinder is a socket that can be told about the way to a destination.
+type pathfinder interface {
+	Knows(m packet.Meta) bool
+	Learn(m packet.Meta)
+}
+
+// learn has s learn the way to a datagram's destination if it does not know it,
+// so that its WriteTo fails where Linux's sendto would. The loop is asked once
+// for each destination, and again when routes have changed.
+func (e *endpoint) learn(s pathfinder, m packet.Meta) error {
+	if s.Knows(m) {
+		return nil
+	}
+	return e.st.Do(func(*core.Core) { s.Learn(m) })
 }
 
 // errInvalid is what package net's methods say to a nil connection.

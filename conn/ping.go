@@ -152,11 +152,15 @@ func (c *Ping) write(b []byte, to netip.Addr, seq *uint16) error {
 		seq = &n
 		c.seq++
 	}
+	m := packet.Meta{Remote: netip.AddrPortFrom(to.Unmap(), *seq)}
 	for {
 		if err := c.pending(&c.out); err != nil {
 			return c.fail("write", "sendto", addr, err)
 		}
-		err := c.s.WriteTo(b, packet.Meta{Remote: netip.AddrPortFrom(to.Unmap(), *seq)})
+		if err := c.learn(c.s, m); err != nil {
+			return c.fail("write", "sendto", addr, err)
+		}
+		err := c.s.WriteTo(b, m)
 		if err != errno.WouldBlock {
 			return c.fail("write", "sendto", addr, err)
 		}

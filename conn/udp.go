@@ -173,6 +173,9 @@ func (c *UDP) send(b []byte, m packet.Meta) error {
 		if err := c.pending(&c.out); err != nil {
 			return err
 		}
+		if err := c.learn(c.s, m); err != nil {
+			return err
+		}
 		if err := c.s.WriteTo(b, m); err != errno.WouldBlock {
 			return err
 		}

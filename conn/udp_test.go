@@ -17,6 +17,7 @@ import (
 	"smolnet/dialer"
 	"smolnet/listener"
 	"smolnet/netstack"
+	"smolnet/netstack/route"
 	"smolnet/phy"
 )
 
@@ -200,17 +201,88 @@ func TestUDPErrors(t *testing.T) {
 	})
 }
 
-func TestUDPNoRoute(t *testing.T) {
+// TestUDPErrorsAreOfTheirWrite: what is wrong with a destination is the error of
+// the very Write to it, and costs no other datagram.
+func TestUDPErrorsAreOfTheirWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := connect(t, phy.PipeConfig{})
-		s := listenUDP(t, l.a, "udp4", netip.Addr{})
-		_, err := s.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("203.0.113.1:9"))
-		if err == nil { // it may be found on the poll goroutine only, and come with the next call
-			synctest.Wait()
-			_, err = s.WriteToUDPAddrPort([]byte("x"), netip.MustParseAddrPort("203.0.113.1:9"))
+		peer := listenUDP(t, l.b, "udp", addrB)
+		s := listenUDP(t, l.a, "udp", netip.Addr{})
+		c := dialUDP(t, l.a, addrPort(peer))
+		far := netip.MustParseAddrPort("203.0.113.1:9")
+		b := make([]byte, 2000)
+		for range 2 {
+			_, err := s.WriteToUDPAddrPort([]byte("x"), far)
+			requireOpError(t, err, "write", syscall.ENETUNREACH)
+			_, err = s.WriteToUDPAddrPort(make([]byte, 1473), addrPort(peer))
+			requireOpError(t, err, "write", syscall.EMSGSIZE)
+			_, err = c.Write(make([]byte, 3000))
+			requireOpError(t, err, "write", syscall.EMSGSIZE)
+			for _, size := range []int{5, 1472} {
+				_, err = s.WriteToUDPAddrPort(b[:size], addrPort(peer))
+				require.NoError(t, err)
+				_, err = c.Write(b[:size])
+				require.NoError(t, err)
+				for range 2 {
+					n, err := peer.Read(b)
+					require.NoError(t, err)
+					require.Equal(t, size, n)
+				}
+			}
 		}
+		// The socket hears of new routes, and of their end.
+		require.NoError(t, l.a.AddRoute(route.Route{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Gateway: addrB}))
+		_, err := s.WriteToUDPAddrPort([]byte("x"), far)
+		require.NoError(t, err)
+		require.NoError(t, l.a.RemoveRoute(netip.MustParsePrefix("203.0.113.0/24")))
+		_, err = s.WriteToUDPAddrPort([]byte("x"), far)
 		requireOpError(t, err, "write", syscall.ENETUNREACH)
 	})
+}
+
+// TestPingErrorsAreOfTheirWrite is the same for echo requests.
+func TestPingErrorsAreOfTheirWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		p, err := conn.OpenPing(l.a, "ping", addrA, netip.Addr{})
+		require.NoError(t, err)
+		requireOpError(t, p.WriteEcho(nil, netip.MustParseAddr("203.0.113.1"), 1), "write", syscall.ENETUNREACH)
+		requireOpError(t, p.WriteEcho(make([]byte, 1473), addrB, 2), "write", syscall.EMSGSIZE)
+		require.NoError(t, p.WriteEcho(make([]byte, 1472), addrB, 3))
+		n, _, seq, err := p.ReadEcho(make([]byte, 2000))
+		require.NoError(t, err)
+		require.Equal(t, 1472, n)
+		require.EqualValues(t, 3, seq)
+	})
+}
+
+// TestUDPNoAllocations: a datagram to a known destination costs no memory.
+func TestUDPNoAllocations(t *testing.T) {
+	l := connect(t, phy.PipeConfig{})
+	peer := listenUDP(t, l.b, "udp", addrB)
+	s := listenUDP(t, l.a, "udp", addrA)
+	c := dialUDP(t, l.a, addrPort(peer))
+	b := make([]byte, 100)
+	to := addrPort(peer)
+	got := make([]byte, 100)
+	f := func() {
+		if _, err := s.WriteToUDPAddrPort(b, to); err != nil {
+			t.Error(err)
+		}
+		if _, err := c.Write(b); err != nil {
+			t.Error(err)
+		}
+		for range 2 {
+			if _, _, err := peer.ReadFromUDPAddrPort(got); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	f()
+	if raceEnabled {
+		return // sync.Pool forgets on purpose, so that buffers are made anew
+	}
+	require.Zero(t, testing.AllocsPerRun(200, f))
 }
 
 func TestUDPCloseUnblocks(t *testing.T) {

@@ -62,7 +62,8 @@ type Core struct {
 
 	// Shared with users.
 	dirty  dirtyList
-	maxMTU atomic.Int32 // the largest of all interfaces
+	maxMTU atomic.Int32  // the largest of all interfaces
+	wayGen atomic.Uint32 // of what sockets remember of their destinations
 }
 
 // New returns a core without interfaces. The error says which part of cfg makes

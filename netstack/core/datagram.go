@@ -31,14 +31,8 @@ type datagram struct {
 	// Shared with the user, see datagram_shared.go.
 	in, out packet.Ring
 	failure atomic.Uint32 // errno to be reported once
-	unsent  atomic.Pointer[unsent]
+	ways    ways
 	closed  atomic.Bool
-}
-
-// An unsent is why a datagram of a socket that is not connected did not go out.
-type unsent struct {
-	to  netip.Addr
-	err errno.Errno
 }
 
 // A datagramProtocol is what the kinds of datagram sockets differ in.
@@ -46,8 +40,9 @@ type datagramProtocol interface {
 	// header returns the length of the transport header.
 	header() int
 	// put writes the transport header before the payload in b, and completes
-	// it.
-	put(ifc *Interface, b []byte, off int, h *ipHeader, m *packet.Meta) phy.Offload
+	// it. port is that of the destination, or stands for it. By value: what an
+	// interface's method is given a pointer to would be allocated.
+	put(ifc *Interface, b []byte, off int, h ipHeader, port uint16) phy.Offload
 	// detach takes the socket out of the demultiplexer.
 	detach()
 }
@@ -91,15 +86,15 @@ func (s *datagram) attend(now clock.Time) {
 	s.enqueue()
 }
 
-// sendFailed reports a datagram that could not go out to the one whom it
-// concerns: not to a reader, and not to one who writes to somebody else, or a
-// stranger with a source that we cannot reach could make a server give up.
+// sendFailed reports a datagram that could not go out, although the writer was
+// told nothing, to the one whom it concerns. Where a socket has many peers that
+// is nobody: not a reader, and not one who writes the next datagram.
 func (s *datagram) sendFailed(m *packet.Meta, e errno.Errno) {
 	switch {
 	case s.remote.IsValid() && s.proto == wire.ProtoUDP:
 		s.fail(e)
 	case s.proto == wire.ProtoUDP:
-		s.unsent.Store(&unsent{m.Remote.Addr(), e})
+		// It is counted as dropped.
 	default: // an echo request: in the place of the reply
 		to := m.Remote
 		if s.remote.IsValid() {
@@ -145,6 +140,8 @@ func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offl
 		n, off := 0, phy.Offload{}
 		if e == errno.OK {
 			n, off, e = s.build(now, ifc, b, &m, payload)
+		} else {
+			s.core.drop(wire.DropNoRoute)
 		}
 		s.out.Pop()
 		s.notify(tcp.EventWritable)
@@ -184,13 +181,13 @@ func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Met
 	c.putIP(b[ifc.linkLen:], &h, size)
 	copy(b[off+s.transport.header():n], payload)
 	if res == neighbor.Wait {
-		s.transport.put(&plainInterface, b[:n], off, &h, m)
+		s.transport.put(&plainInterface, b[:n], off, h, m.Remote.Port())
 		if !ifc.neigh.Queue(s.path.next, b[ifc.linkLen:n]) {
 			c.drop(wire.DropNoMemory)
 		}
 		return 0, phy.Offload{}, errno.OK
 	}
-	offload := s.transport.put(ifc, b[:n], off, &h, m)
+	offload := s.transport.put(ifc, b[:n], off, h, m.Remote.Port())
 	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
 	return n, offload, errno.OK
 }

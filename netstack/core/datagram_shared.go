@@ -9,8 +9,8 @@ import (
 )
 
 // What a datagram socket shares with its user's goroutines: the two rings, the
-// errno to be reported, the last datagram that did not go out, and the closed
-// flag, which the user sets once.
+// errno to be reported, what the writer remembers of its destinations, and the
+// closed flag, which the user sets once.
 
 // ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
 // lost. The error is errno.WouldBlock, errno.Closed, or on connected sockets,
@@ -43,11 +43,12 @@ func (s *datagram) takeFailure() errno.Errno {
 // WriteTo queues a datagram. m.Remote must be zero on connected sockets
 // (errno.IsConn) and valid on others (errno.Invalid); m.Local, m.HopLimit, m.TOS
 // and m.Interface may be left zero. The error is errno.WouldBlock (the queue is
-// full), errno.MsgSize, errno.NoBufs (memory), errno.AFNoSupport, errno.Closed,
-// or once what an ICMP error or a failed WriteTo of earlier left behind: routing
-// is the driver's business, and its errors (errno.NetUnreach, errno.HostUnreach,
-// errno.Acces, ...) come with the next WriteTo to the same destination. Any
-// goroutine, one writer at a time.
+// full), errno.NoBufs (memory), errno.AFNoSupport, errno.Closed; if the way to
+// the destination was learnt, what is wrong with it (errno.MsgSize,
+// errno.NetUnreach, errno.AddrNotAvail, errno.Acces), and else errno.MsgSize
+// only if it is sure; or on connected sockets, once, what an ICMP error left
+// behind. A datagram of a socket that is not connected which fails later is a
+// packet that was lost. Any goroutine, one writer at a time.
 func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	if s.closed.Load() {
 		return errno.Closed
@@ -55,16 +56,11 @@ func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	if e := s.takeFailure(); e != errno.OK {
 		return e
 	}
-	m.Local = m.Local.WithZone("").Unmap()
-	m.Remote = clean(m.Remote)
-	if e := s.checkRemote(&m); e != errno.OK {
+	if e := s.complete(&m); e != errno.OK {
 		return e
 	}
-	if u := s.unsent.Load(); u != nil && u.to == m.Remote.Addr() && s.unsent.CompareAndSwap(u, nil) {
-		return u.err
-	}
-	if s.transport.header()+len(b)+s.ipLenTo(&m) > int(s.core.maxMTU.Load()) {
-		return errno.MsgSize
+	if e := s.fits(len(b), &m); e != errno.OK {
+		return e
 	}
 	// Asked before, not after: the driver may take datagrams out meanwhile.
 	if !s.out.Fits(len(b)) {
@@ -75,6 +71,14 @@ func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 	}
 	s.kick()
 	return nil
+}
+
+// complete gives m the form that the driver wants, and says what is wrong with
+// its addresses.
+func (s *datagram) complete(m *packet.Meta) errno.Errno {
+	m.Local = m.Local.WithZone("").Unmap()
+	m.Remote = clean(m.Remote)
+	return s.checkRemote(m)
 }
 
 // checkRemote says what is wrong with a destination.

@@ -117,6 +117,8 @@ func TestConnectedUDPErrors(t *testing.T) {
 		w.run()
 		require.Empty(t, h.take())
 		require.Equal(t, errno.MsgSize, s.WriteTo(nil, packet.Meta{}))
+		s.Learn(packet.Meta{})
+		require.Equal(t, errno.MsgSize, s.WriteTo(make([]byte, 1400), packet.Meta{}))
 		require.NoError(t, s.WriteTo(make([]byte, 1200), packet.Meta{}))
 		w.run()
 		h.one()
@@ -222,5 +224,38 @@ func TestUnspecifiedDestination(t *testing.T) {
 		w.run()
 		require.True(t, c.Connected())
 		require.True(t, c.RemoteAddr().Addr().IsLoopback())
+	}
+}
+
+// A socket forgets some destinations when it has learnt of too many, and all of
+// them when routes change; what it forgot it can learn again.
+func TestWaysAreBounded(t *testing.T) {
+	c, first, second := multihomed(t)
+	s, err := c.OpenUDP(epoch, core.UDPOptions{})
+	require.NoError(t, err)
+	to := func(i int) packet.Meta {
+		return packet.Meta{Remote: at(netip.AddrFrom4([4]byte{10, byte(1 + i%3), byte(i>>8 + 1), byte(i)}), 9)}
+	}
+	const peers = 5000
+	for i := range peers {
+		s.Learn(to(i))
+		require.True(t, s.Knows(to(i)))
+		want := []error{nil, errno.MsgSize, errno.NetUnreach}[i%3] // MTU 1500, 1400, none
+		got := s.WriteTo(make([]byte, 1472), to(i))
+		require.Equal(t, want, got)
+		c.BeginTurn(epoch)
+		destinations(t, epoch, first)
+		destinations(t, epoch, second)
+	}
+	known := 0
+	for i := range peers {
+		if s.Knows(to(i)) {
+			known++
+		}
+	}
+	require.Equal(t, 1<<10, known)
+	require.NoError(t, c.AddRoute(routeVia("198.51.100.0/24", netip.MustParseAddr("10.1.0.9"))))
+	for i := range peers {
+		require.False(t, s.Knows(to(i)))
 	}
 }

@@ -118,7 +118,9 @@ func TestRoutes(t *testing.T) {
 	}
 	udp, err := h.c.OpenUDP(w.now, core.UDPOptions{})
 	require.NoError(t, err)
-	require.NoError(t, udp.WriteTo([]byte("x"), packet.Meta{Remote: at(far4, 9)}))
+	far := packet.Meta{Remote: at(far4, 9)}
+	udp.Learn(far)
+	require.NoError(t, udp.WriteTo([]byte("x"), far))
 	w.run()
 	got := h.one()
 	require.Equal(t, hwX, got.eth.Dst, "by way of the gateway")
@@ -128,7 +130,9 @@ func TestRoutes(t *testing.T) {
 	require.NoError(t, udp.WriteTo([]byte("x"), packet.Meta{Remote: at(far4, 9)}))
 	w.run()
 	require.Empty(t, h.take())
-	require.Equal(t, errno.NetUnreach, udp.WriteTo(nil, packet.Meta{Remote: at(far4, 9)}))
+	require.False(t, udp.Knows(far), "routes have changed")
+	udp.Learn(far)
+	require.Equal(t, errno.NetUnreach, udp.WriteTo(nil, far))
 
 	// The route's MTU, its preferred source, and its end.
 	second := netip.MustParseAddr("192.0.2.77")

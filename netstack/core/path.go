@@ -244,6 +244,7 @@ func (c *Core) removeOnLink(ifc *Interface, p netip.Prefix) {
 // anew before it is next used.
 func (c *Core) changed() {
 	c.gen++
+	c.wayGen.Add(1)
 	c.sources = c.sources[:0]
 	for _, ifc := range c.ifcs {
 		for i := range ifc.addrs {

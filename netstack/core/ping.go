@@ -104,13 +104,13 @@ func (s *Ping) detach() { delete(s.core.pings, s.key()) }
 
 func (s *Ping) header() int { return wire.ICMPLen }
 
-func (s *Ping) put(ifc *Interface, b []byte, off int, h *ipHeader, m *packet.Meta) phy.Offload {
-	req := wire.ICMP{Type: wire.ICMPv4Echo, Rest: uint32(s.id)<<16 | uint32(m.Remote.Port())}
+func (s *Ping) put(ifc *Interface, b []byte, off int, h ipHeader, seq uint16) phy.Offload {
+	req := wire.ICMP{Type: wire.ICMPv4Echo, Rest: uint32(s.id)<<16 | uint32(seq)}
 	if s.proto == wire.ProtoICMPv6 {
 		req.Type = wire.ICMPv6Echo
 	}
 	req.Put(b[off:])
-	putICMPChecksum(h, b[off:])
+	putICMPChecksum(&h, b[off:])
 	s.core.stats.PingOut++
 	s.core.stats.ICMPOut++
 	return phy.Offload{}

@@ -195,15 +195,14 @@ func (s *UDP) RemoteAddr() netip.AddrPort { return s.remote }
 
 func (s *UDP) header() int { return wire.UDPLen }
 
-func (s *UDP) put(ifc *Interface, b []byte, off int, h *ipHeader, m *packet.Meta) phy.Offload {
-	to := m.Remote.Port()
+func (s *UDP) put(ifc *Interface, b []byte, off int, h ipHeader, to uint16) phy.Offload {
 	if s.remote.IsValid() {
 		to = s.remote.Port()
 	}
 	u := wire.UDP{SrcPort: s.port, DstPort: to, Len: uint16(len(b) - off)}
 	u.Put(b[off:])
 	s.core.stats.UDPOut++
-	return ifc.putChecksum(b, off, len(b), h, wire.UDPChecksumOffset)
+	return ifc.putChecksum(b, off, len(b), &h, wire.UDPChecksumOffset)
 }
 
 // receiveUDP finds who takes a datagram.
@@ -331,6 +330,7 @@ func (s *UDP) lowerMTU(remote netip.Addr, mtu int) wire.Drop {
 		return wire.DropIgnored
 	}
 	s.path.mtu = uint16(mtu)
+	s.core.wayGen.Add(1)
 	s.fail(errno.MsgSize)
 	return wire.DropNone
 }

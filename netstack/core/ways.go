@@ -1,0 +1,93 @@
+package core
+
+import (
+	"net/netip"
+
+	"smolnet/netstack/errno"
+	"smolnet/netstack/packet"
+)
+
+// maxWays bounds the destinations that one socket remembers: a few dozen bytes
+// each.
+const maxWays = 1 << 10
+
+// A way is what a writer has to know of the way to a destination: the largest
+// IP packet, or why there is none.
+type way struct {
+	mtu uint16
+	err errno.Errno
+}
+
+// ways are what a datagram socket's writer remembers of its destinations, so
+// that WriteTo can say at once what is wrong. They are the writer's; Learn fills
+// them in while the writer waits.
+type ways struct {
+	gen   uint32             // of Core.wayGen
+	known map[netip.Addr]way // of a connected socket: one, of the invalid address
+}
+
+// Knows reports that Learn would tell WriteTo nothing new of m's destination: it
+// was asked already, or m names a source or an interface, of which nothing is
+// remembered. Any goroutine, the writer's.
+func (s *datagram) Knows(m packet.Meta) bool {
+	if s.closed.Load() || s.complete(&m) != errno.OK || !learnable(&m) {
+		return true
+	}
+	_, ok := s.way(&m)
+	return ok
+}
+
+// Learn looks up the way to m's destination for the WriteTo that follows, and
+// those to the same destination that follow that, until addresses, routes or a
+// path's MTU have changed. Driver's goroutine, while the writer waits.
+func (s *datagram) Learn(m packet.Meta) {
+	if s.complete(&m) != errno.OK || !learnable(&m) {
+		return
+	}
+	w := way{err: s.findPath(&m)}
+	if w.err == errno.OK {
+		w.mtu = s.path.mtu
+	}
+	k := &s.ways
+	if gen := s.core.wayGen.Load(); k.gen != gen || k.known == nil {
+		k.gen = gen
+		k.known = make(map[netip.Addr]way)
+	}
+	for a := range k.known {
+		if len(k.known) < maxWays {
+			break
+		}
+		delete(k.known, a) // any
+	}
+	k.known[m.Remote.Addr()] = w
+}
+
+// way returns what is known of the way of a complete datagram.
+func (s *datagram) way(m *packet.Meta) (way, bool) {
+	if s.ways.gen != s.core.wayGen.Load() {
+		return way{}, false
+	}
+	w, ok := s.ways.known[m.Remote.Addr()]
+	return w, ok
+}
+
+func learnable(m *packet.Meta) bool { return !m.Local.IsValid() && m.Interface == 0 }
+
+// fits says what is wrong with the length of a datagram or the way to its
+// destination. Of a way that is not known it can only say that no link takes so
+// much.
+func (s *datagram) fits(n int, m *packet.Meta) errno.Errno {
+	mtu := int(s.core.maxMTU.Load())
+	if learnable(m) {
+		if w, ok := s.way(m); ok {
+			if w.err != errno.OK {
+				return w.err
+			}
+			mtu = int(w.mtu)
+		}
+	}
+	if s.transport.header()+n+s.ipLenTo(m) > mtu {
+		return errno.MsgSize
+	}
+	return errno.OK
+}
