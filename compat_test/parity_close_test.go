@@ -115,6 +115,8 @@ var closeBodies = []body{
 		tr.note("SetKeepAlive: %v %v", c.SetKeepAlive(true), c.SetKeepAlive(false))
 		tr.note("SetKeepAlivePeriod: %v", c.SetKeepAlivePeriod(time.Minute))
 		tr.note("SetKeepAliveConfig: %v", c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3}))
+		tr.note("SetKeepAlivePeriod: %v %v", c.SetKeepAlivePeriod(-1), c.SetKeepAlivePeriod(0))
+		tr.note("SetKeepAliveConfig: %v", c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1}))
 		tr.note("SetReadBuffer: %v", c.SetReadBuffer(1<<16))
 		tr.note("SetWriteBuffer: %v", c.SetWriteBuffer(1<<16))
 	}},

@@ -37,7 +37,6 @@ type TCP struct {
 	writeShut atomic.Bool
 	over      atomic.Bool // nothing more can be read that has not arrived, nor written
 	done      atomic.Pointer[ending]
-	keepAlive *keepAlive // guarded by endpoint.mu; nil: the stack's
 }
 
 var (

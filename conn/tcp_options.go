@@ -23,14 +23,6 @@ const (
 	defaultKeepAliveCount    = 9
 )
 
-// A keepAlive is the keep-alive setting of a connection that has one of its
-// own.
-type keepAlive struct {
-	on             bool
-	idle, interval time.Duration
-	count          int
-}
-
 // change runs fn on the connection's machine, on the poll goroutine.
 func (c *TCP) change(fn func(*tcp.Conn)) error {
 	err := c.st.Do(func(*core.Core) {
@@ -95,46 +87,40 @@ func (c *TCP) SetLinger(sec int) error {
 	return nil
 }
 
-// SetKeepAlive switches keep-alive probes on or off.
+// SetKeepAlive switches keep-alive probes on or off. Their times stay as they
+// are; if there never were any the first probe goes out after 15 seconds.
 func (c *TCP) SetKeepAlive(keepalive bool) error {
-	return c.setKeepAlive(func(k *keepAlive) { k.on = keepalive })
+	return c.setKeepAlive(func(k *tcp.KeepAlive) { k.On = keepalive })
 }
 
 // SetKeepAlivePeriod sets how long the connection must be idle before the first
-// probe. Zero means 15 seconds; a negative d changes nothing.
+// probe, if they are on. Zero means 15 seconds; a negative d changes nothing.
 func (c *TCP) SetKeepAlivePeriod(d time.Duration) error {
-	return c.setKeepAlive(func(k *keepAlive) { k.apply(net.KeepAliveConfig{Enable: k.on, Idle: d, Interval: -1, Count: -1}) })
+	return c.setKeepAlive(func(k *tcp.KeepAlive) { k.Idle = choose(d, defaultKeepAliveIdle, k.Idle) })
 }
 
 // SetKeepAliveConfig configures keep-alive probes. Zero fields mean defaults
 // (15 s, 15 s, 9); negative ones are left as they are.
 func (c *TCP) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	return c.setKeepAlive(func(k *keepAlive) { k.apply(config) })
+	return c.setKeepAlive(func(k *tcp.KeepAlive) { applyKeepAlive(k, config) })
 }
 
-func (c *TCP) setKeepAlive(fn func(*keepAlive)) error {
-	if !c.ok() {
-		return errInvalid
-	}
-	c.mu.Lock()
-	if c.keepAlive == nil {
-		def := c.st.TCPDefaults()
-		c.keepAlive = &keepAlive{def.KeepAliveIdle > 0, def.KeepAliveIdle, def.KeepAliveInterval, def.KeepAliveCount}
-	}
-	fn(c.keepAlive)
-	k := *c.keepAlive
-	c.mu.Unlock()
-	if !k.on {
-		k.idle = 0
-	}
-	return c.set(func(tc *tcp.Conn) { tc.SetKeepAlive(c.st.Now(), k.idle, k.interval, k.count) })
+func (c *TCP) setKeepAlive(fn func(*tcp.KeepAlive)) error {
+	return c.set(func(tc *tcp.Conn) {
+		tc.ChangeKeepAlive(c.st.Now(), func(k *tcp.KeepAlive) {
+			fn(k)
+			if k.On && k.Idle <= 0 {
+				k.Idle = defaultKeepAliveIdle
+			}
+		})
+	})
 }
 
-func (k *keepAlive) apply(config net.KeepAliveConfig) {
-	k.on = config.Enable
-	k.idle = choose(config.Idle, defaultKeepAliveIdle, k.idle)
-	k.interval = choose(config.Interval, defaultKeepAliveInterval, k.interval)
-	k.count = choose(config.Count, defaultKeepAliveCount, k.count)
+func applyKeepAlive(k *tcp.KeepAlive, config net.KeepAliveConfig) {
+	k.On = config.Enable
+	k.Idle = choose(config.Idle, defaultKeepAliveIdle, k.Idle)
+	k.Interval = choose(config.Interval, defaultKeepAliveInterval, k.Interval)
+	k.Count = choose(config.Count, defaultKeepAliveCount, k.Count)
 }
 
 // choose reads a field in which zero means the default and a negative value
@@ -152,18 +138,21 @@ func choose[T int | time.Duration](v, def, old T) T {
 // KeepAlive returns the settings for connections of st that package net's
 // KeepAlive and KeepAliveConfig fields ask for: nil if they are the stack's own.
 func KeepAlive(cfg tcp.Config, idle time.Duration, config net.KeepAliveConfig) *tcp.Config {
-	k := keepAlive{idle: cfg.KeepAliveIdle, interval: cfg.KeepAliveInterval, count: cfg.KeepAliveCount}
+	k := tcp.KeepAlive{Idle: cfg.KeepAliveIdle, Interval: cfg.KeepAliveInterval, Count: cfg.KeepAliveCount}
 	switch {
 	case config.Enable:
-		k.apply(config)
+		applyKeepAlive(&k, config)
+		if k.Idle <= 0 { // the stack has them off
+			k.Idle = defaultKeepAliveIdle
+		}
 	case idle == 0:
 		return nil
 	case idle > 0:
-		k.apply(net.KeepAliveConfig{Enable: true, Idle: idle})
+		applyKeepAlive(&k, net.KeepAliveConfig{Enable: true, Idle: idle})
 	default:
-		k.idle = 0
+		k.Idle = 0
 	}
-	cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount = k.idle, k.interval, k.count
+	cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount = k.Idle, k.Interval, k.Count
 	return &cfg
 }
 

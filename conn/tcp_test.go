@@ -319,43 +319,6 @@ func TestLingerWaitsNoLonger(t *testing.T) {
 	}
 }
 
-func TestKeepAlive(t *testing.T) {
-	for _, set := range []struct {
-		name string
-		do   func(t *testing.T, c *conn.TCP)
-		want time.Duration // until a dead peer is noticed; zero: never
-	}{
-		{"default", func(*testing.T, *conn.TCP) {}, 15*time.Second + 9*15*time.Second},
-		{"config", func(t *testing.T, c *conn.TCP) {
-			require.NoError(t, c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3}))
-		}, 8 * time.Second},
-		{"period", func(t *testing.T, c *conn.TCP) { require.NoError(t, c.SetKeepAlivePeriod(time.Minute)) }, time.Minute + 9*15*time.Second},
-		{"off and on", func(t *testing.T, c *conn.TCP) {
-			require.NoError(t, c.SetKeepAlive(false))
-			require.NoError(t, c.SetKeepAlive(true))
-		}, 15*time.Second + 9*15*time.Second},
-		{"off", func(t *testing.T, c *conn.TCP) { require.NoError(t, c.SetKeepAlive(false)) }, 0},
-	} {
-		t.Run(set.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				l := connect(t, phy.PipeConfig{Medium: phy.MediumIP}) // no neighbours to be missed
-				c, _ := dialled(t, l.a, l.b, addrB)
-				set.do(t, c)
-				l.cut(true)
-				start := time.Now()
-				require.NoError(t, c.SetReadDeadline(start.Add(time.Hour)))
-				_, err := c.Read(make([]byte, 1))
-				if set.want == 0 {
-					require.Equal(t, time.Hour, time.Since(start))
-					return
-				}
-				requireOpError(t, err, "read", syscall.ETIMEDOUT)
-				require.InDelta(t, set.want.Seconds(), time.Since(start).Seconds(), 1)
-			})
-		})
-	}
-}
-
 func TestUserTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _, l := established(t)

@@ -84,7 +84,7 @@ func (c *Conn) checkTimers() string {
 	if c.outstanding() && !t[timerRetransmit].IsSet() && !t[timerProbe].IsSet() {
 		return "data out and no timer"
 	}
-	if t[timerKeepAlive].IsSet() && c.keep.idle == 0 {
+	if t[timerKeepAlive].IsSet() && !c.keep.on {
 		return "keep-alive timer set, keep-alive off"
 	}
 	if t[timerUser].IsSet() && !c.outstanding() {

@@ -183,7 +183,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.shared.close()
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
-	c.keep.set(cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount)
+	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
 	c.congestion = &c.reno
 	if cfg.NewCongestion != nil {
 		c.congestion = cfg.NewCongestion()

@@ -9,10 +9,20 @@ import (
 	"smolnet/netstack/wire"
 )
 
+// A KeepAlive is the keep-alive setting of a connection. The times are kept
+// while it is off.
+type KeepAlive struct {
+	On       bool          // it is off all the same while Idle is not above zero
+	Idle     time.Duration // silence before the first probe
+	Interval time.Duration // between probes without an answer; zero or negative: 75 s
+	Count    int           // probes without an answer that end the connection; zero or negative: 9
+}
+
 // keepAlive is a connection's keep-alive. MUST-24: it can be turned on and off
 // at any time; MUST-25: it is off unless somebody turns it on.
 type keepAlive struct {
-	idle, interval time.Duration // MUST-27; idle zero: off
+	on             bool
+	idle, interval time.Duration // MUST-27
 	limit          int16
 	unanswered     int16
 	due            bool
@@ -21,10 +31,11 @@ type keepAlive struct {
 // maxKeepAliveCount bounds the probes.
 const maxKeepAliveCount = 1<<15 - 1
 
-func (k *keepAlive) set(idle, interval time.Duration, count int) {
-	k.idle = max(idle, 0)
-	k.interval = orDefault(max(interval, 0), defaultKeepAliveInterval)
-	k.limit = int16(min(orDefault(max(count, 0), defaultKeepAliveCount), maxKeepAliveCount))
+func (k *keepAlive) set(v KeepAlive) {
+	k.idle = max(v.Idle, 0)
+	k.on = v.On && k.idle > 0
+	k.interval = orDefault(max(v.Interval, 0), defaultKeepAliveInterval)
+	k.limit = int16(min(orDefault(max(v.Count, 0), defaultKeepAliveCount), maxKeepAliveCount))
 	k.unanswered, k.due = 0, false
 }
 
@@ -32,7 +43,14 @@ func (k *keepAlive) set(idle, interval time.Duration, count int) {
 // then every interval, and ended after count probes without an answer (RFC 9293
 // MUST-24, MUST-27). Zero or negative: idle: off; interval: 75 s; count: 9.
 func (c *Conn) SetKeepAlive(now clock.Time, idle, interval time.Duration, count int) {
-	c.keep.set(idle, interval, count)
+	c.ChangeKeepAlive(now, func(k *KeepAlive) { *k = KeepAlive{idle > 0, idle, interval, count} })
+}
+
+// ChangeKeepAlive has fn change the present setting.
+func (c *Conn) ChangeKeepAlive(now clock.Time, fn func(*KeepAlive)) {
+	v := KeepAlive{c.keep.on, c.keep.idle, c.keep.interval, int(c.keep.limit)}
+	fn(&v)
+	c.keep.set(v)
 	c.timers[timerKeepAlive] = 0
 	if c.state.synchronized() && c.state != StateTimeWait {
 		c.armKeepAlive(now)
@@ -41,7 +59,7 @@ func (c *Conn) SetKeepAlive(now clock.Time, idle, interval time.Duration, count 
 }
 
 func (c *Conn) armKeepAlive(now clock.Time) {
-	if c.keep.idle > 0 {
+	if c.keep.on {
 		c.timers[timerKeepAlive] = now.Add(c.keep.idle)
 	}
 }
