@@ -2,50 +2,12 @@ package conn
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 
 	"smolnet/netstack"
 )
-
-var errNoServers = errors.New("no DNS servers are configured")
-
-// Resolver returns a resolver that asks the stack's DNS servers over the stack.
-// It is Go's own resolver: names are looked up in the machine's hosts file
-// first, queries go out over UDP and, where the answer was cut, over TCP. The
-// servers are asked in turn, from one attempt to the next.
-//
-// Go's resolver has a channel for all of the process, made at its first use. In
-// programs that use it inside testing/synctest that must be outside of a bubble:
-// look up "localhost" in TestMain.
-func Resolver(st *netstack.Stack) *net.Resolver {
-	servers := st.Config().DNS
-	var next atomic.Uint32
-	return &net.Resolver{
-		PreferGo: true,
-		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			if len(servers) == 0 {
-				return nil, OpError("dial", "", network, nil, nil, errNoServers)
-			}
-			server := servers[int(next.Add(1)-1)%len(servers)]
-			if strings.HasPrefix(network, "tcp") {
-				c, err := ConnectTCP(ctx, st, network, netip.AddrPort{}, server, nil)
-				if err != nil {
-					return nil, OpError("dial", "connect", network, nil, net.TCPAddrFromAddrPort(server), err)
-				}
-				return c, nil
-			}
-			c, err := OpenUDP(st, UDPOptions{Network: network, Remote: server})
-			if err != nil {
-				return nil, OpError("dial", "connect", network, nil, net.UDPAddrFromAddrPort(server), err)
-			}
-			return c, nil
-		},
-	}
-}
 
 // Resolve returns the addresses that an address like "host:port" or
 // "[fe80::1%eth0]:http" means on a network: "tcp", "udp" or (where it has no

@@ -2,6 +2,7 @@ package dialer_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -323,6 +324,61 @@ func TestResolver(t *testing.T) {
 		ips, err = r.LookupNetIP(t.Context(), "ip4", "large.example.org") // cut over UDP, whole over TCP
 		require.NoError(t, err)
 		require.Len(t, ips, largeAnswer)
+	})
+}
+
+// TestResolverLeavesDeadServers: a server that does not answer delays the first
+// lookup and no other, although several names are looked up at once, each for
+// both families.
+func TestResolverLeavesDeadServers(t *testing.T) {
+	servers := func(addrs ...string) func(*netstack.Config) {
+		return func(cfg *netstack.Config) {
+			cfg.DNS = nil
+			for _, a := range addrs {
+				cfg.DNS = append(cfg.DNS, netip.MustParseAddrPort(a))
+			}
+		}
+	}
+	lookup := func(t *testing.T, r *net.Resolver) (took time.Duration) {
+		t.Helper()
+		start := time.Now()
+		ips, err := r.LookupNetIP(t.Context(), "ip", "www.example.org")
+		require.NoError(t, err)
+		require.Len(t, ips, 2)
+		return time.Since(start)
+	}
+	t.Run("silent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			from, to, at := stacks(t, servers("192.0.2.2:9", "192.0.2.2:53"))
+			names(t, to)
+			at.lose(func(f []byte) bool { return !isIPv6(f) && f[9] == 17 && binary.BigEndian.Uint16(f[22:]) == 9 })
+			r := dialer.Resolver(from)
+			require.Positive(t, lookup(t, r), "how long is the machine's setting")
+			for range 10 {
+				require.Zero(t, lookup(t, r))
+			}
+		})
+	})
+	t.Run("refuses", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			from, to, _ := stacks(t, servers("192.0.2.2:9", "192.0.2.2:53"))
+			names(t, to)
+			r := dialer.Resolver(from)
+			for range 10 {
+				require.Zero(t, lookup(t, r))
+			}
+		})
+	})
+	t.Run("does not know", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			from, to, _ := stacks(t, servers("192.0.2.2:53", "192.0.2.1:53"))
+			first, second := names(t, to), names(t, from)
+			r := dialer.Resolver(from)
+			_, err := r.LookupNetIP(t.Context(), "ip4", "fail.example.org.")
+			require.Error(t, err)
+			require.Equal(t, first.Load(), second.Load(), "both were asked")
+			require.Positive(t, second.Load())
+		})
 	})
 }
 

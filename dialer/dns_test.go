@@ -20,7 +20,8 @@ import (
 const largeAnswer = 100
 
 // serveDNS answers queries for addresses on port 53 of st, over UDP and TCP.
-// Names that start with "nx" do not exist.
+// Names that start with "nx" do not exist, and of those that start with "fail"
+// the server says that it cannot tell.
 func serveDNS(t testing.TB, st *netstack.Stack, ip4, ip6 netip.Addr) *atomic.Int32 {
 	t.Helper()
 	queries := new(atomic.Int32)
@@ -39,6 +40,8 @@ func serveDNS(t testing.TB, st *netstack.Stack, ip4, ip6 netip.Addr) *atomic.Int
 		switch count := 1; {
 		case strings.HasPrefix(q.Name.String(), "nx"):
 			reply.RCode = dnsmessage.RCodeNameError
+		case strings.HasPrefix(q.Name.String(), "fail"):
+			reply.RCode = dnsmessage.RCodeServerFailure
 		case q.Type == dnsmessage.TypeA:
 			if strings.HasPrefix(q.Name.String(), "large") {
 				count = largeAnswer

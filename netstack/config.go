@@ -44,7 +44,8 @@ type Config struct {
 	// has an address of. Empty but not nil: none.
 	Routes []Route
 
-	// DNS are the servers that a Resolver over this stack asks.
+	// DNS are the servers that a Resolver over this stack asks: one until it
+	// fails, then the next.
 	DNS []netip.AddrPort
 
 	TCP    TCPConfig
