@@ -150,6 +150,36 @@ var closeBodies = []body{
 		b, err := io.ReadAll(sc)
 		tr.note("peer: %q %v", b, err)
 	}},
+	{"data after the close of the reading side", func(t *testing.T, e env, tr *transcript) {
+		cc, sc := e.pair(t)
+		c := cc.(halfCloser)
+		writeAll(t, sc, "before ")
+		time.Sleep(50 * time.Millisecond)
+		tr.note("CloseRead: %v", c.CloseRead())
+		b, err := io.ReadAll(c)
+		tr.note("read: %q %v", b, err)
+		writeAll(t, sc, "later")
+		time.Sleep(50 * time.Millisecond)
+		b, err = io.ReadAll(c)
+		tr.note("read: %q %v", b, err)
+		writeAll(t, sc, "unread")
+		time.Sleep(50 * time.Millisecond)
+		tr.note("close: %v", c.Close())
+		_, err = sc.Read(make([]byte, 1))
+		tr.note("peer: %v", err)
+	}},
+	{"reset after the close of the reading side", func(t *testing.T, e env, tr *transcript) {
+		cc, sc := e.pair(t)
+		c := cc.(halfCloser)
+		tr.note("CloseRead: %v", c.CloseRead())
+		require.NoError(t, sc.(halfCloser).SetLinger(0))
+		require.NoError(t, sc.Close())
+		time.Sleep(50 * time.Millisecond)
+		for range 2 {
+			_, err := c.Read(make([]byte, 1))
+			tr.note("read: %v", err)
+		}
+	}},
 	{"close of the reading side while a read waits", func(t *testing.T, e env, tr *transcript) {
 		cc, _ := e.pair(t)
 		done := make(chan error)

@@ -250,8 +250,9 @@ func (c *TCP) unread() bool {
 	return c.s.Conn().In.Len() > 0
 }
 
-// CloseRead shuts down the reading side: what has arrived can still be read,
-// after it there is io.EOF. Most callers should just use Close.
+// CloseRead shuts down the reading side: a Read that would have to wait returns
+// io.EOF instead. The peer hears nothing of it, and what it sends can still be
+// read, as on Linux. Most callers should just use Close.
 func (c *TCP) CloseRead() error {
 	if !c.ok() {
 		return errInvalid

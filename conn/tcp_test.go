@@ -180,8 +180,12 @@ func TestCloseRead(t *testing.T) {
 		_, err := s.Read(make([]byte, 1))
 		require.Equal(t, io.EOF, err)
 
-		_, err = c.Write([]byte("x")) // is thrown away, not refused
+		_, err = c.Write([]byte("later"))
 		require.NoError(t, err)
+		synctest.Wait()
+		later, err := io.ReadAll(s)
+		require.NoError(t, err)
+		require.Equal(t, "later", string(later))
 		_, err = s.Write([]byte("still"))
 		require.NoError(t, err)
 		b := make([]byte, 10)

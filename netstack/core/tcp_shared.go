@@ -27,14 +27,14 @@ type intent uint32
 
 const (
 	intentCloseWrite intent = 1 << iota
-	intentCloseRead
+	intentCloseRead         // nothing to be done: Read looks at it
 	intentClose
 	intentAbort
 )
 
 // Read copies received bytes to b. With nothing to copy it returns
-// errno.WouldBlock, or, in Linux's order: io.EOF after the peer's FIN or
-// CloseRead; once, the errno that failed the connection, then io.EOF. What
+// errno.WouldBlock, or, in Linux's order: io.EOF after the peer's FIN; once, the
+// errno that failed the connection, then io.EOF; io.EOF after CloseRead. What
 // arrived before a failure is read before it is reported. errno.Closed after
 // Close. An empty b gives 0, nil. Any goroutine.
 func (s *TCP) Read(b []byte) (int, error) {
@@ -55,12 +55,14 @@ func (s *TCP) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	switch {
-	case st&statusPeerClosed != 0, want&intentCloseRead != 0:
+	case st&statusPeerClosed != 0:
 		return 0, io.EOF
 	case st&statusFailed != 0:
 		if e := s.takeFailure(st); e != errno.OK {
 			return 0, e
 		}
+		return 0, io.EOF
+	case want&intentCloseRead != 0:
 		return 0, io.EOF
 	}
 	return 0, errno.WouldBlock
@@ -120,8 +122,11 @@ func (s *TCP) want(i intent) {
 // Any goroutine.
 func (s *TCP) CloseWrite() { s.want(intentCloseWrite) }
 
-// CloseRead ends reading: what arrives is thrown away. Any goroutine.
-func (s *TCP) CloseRead() { s.want(intentCloseRead) }
+// CloseRead has Read return io.EOF where it returned errno.WouldBlock. As on
+// Linux the peer hears nothing of it: what it sends is still received, up to the
+// window, and can be read; what is not read has Close send a reset. Any
+// goroutine.
+func (s *TCP) CloseRead() { s.intent.Or(uint32(intentCloseRead)) }
 
 // Close gives up the socket, after reader and writer have left; it is the last
 // call on s. What was written is still sent; if received bytes were not read the

@@ -285,9 +285,6 @@ func (s *TCP) attend(now clock.Time) {
 	fresh := want &^ s.applied
 	s.applied |= fresh
 	if s.attached {
-		if fresh&intentCloseRead != 0 {
-			s.conn.CloseRead(now)
-		}
 		if fresh&intentCloseWrite != 0 {
 			s.conn.CloseWrite(now)
 		}
