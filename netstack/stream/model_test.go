@@ -140,10 +140,19 @@ func (m *model) writeAt(off uint64, n int) {
 	require.GreaterOrEqual(m.t, to, off)
 	if m.p.Limit() == 0 {
 		require.Equal(m.t, want, to, "WriteAt(%d, %d)", off, n)
+	} else if to < want && off > m.end {
+		require.True(m.t, m.p.Short() || m.free() == 0)
 	} else if to < want {
 		require.Zero(m.t, m.free())
 	}
 	m.place(off, to)
+}
+
+// dropAhead loses what lies beyond end.
+func (m *model) dropAhead() {
+	m.s.DropAhead()
+	clear(m.placed)
+	clear(m.islands)
 }
 
 // extend publishes what is in order beyond end, at most n bytes of it.
@@ -223,6 +232,9 @@ func (m *model) step(op, a, n int) {
 		if a%8 == 0 {
 			m.limit = a % (64 << 10)
 			m.s.SetLimit(m.limit)
+		}
+		if a%8 == 1 {
+			m.dropAhead()
 		}
 		m.trim()
 	}

@@ -66,10 +66,27 @@ func (p *Pool) Unreserve(n int64) {
 	}
 }
 
-// arrivalShare is the part of the budget, one in so many, that Write leaves to
-// WriteAt. What users want to send could otherwise keep out what has arrived,
-// and on a stack that talks to itself nothing would ever drain.
-const arrivalShare = 8
+// Parts of the budget, one in so many, that are kept for those who need them
+// more.
+const (
+	// arrivalShare is what Write leaves to data that arrives in order. What
+	// users want to send could otherwise keep it out, and on a stack that talks
+	// to itself nothing would ever drain.
+	arrivalShare = 8
+	// aheadShare is what data that arrives ahead of a gap leaves to all others.
+	// No reader can drain it, so that a few peers that never fill their gaps
+	// could otherwise stop every connection.
+	aheadShare = 4
+)
+
+// A use is what a page is wanted for.
+type use uint8
+
+const (
+	forWrite   use = iota // what a user wants to send
+	forArrival            // in order
+	forAhead              // ahead of a gap
+)
 
 // Tight reports whether only that last part of the budget is left. It is the
 // time to refuse new connections.
@@ -77,13 +94,16 @@ func (p *Pool) Tight() bool {
 	return p.limit > 0 && p.used.Load() >= p.limit-p.limit/arrivalShare
 }
 
-// get returns a page with arbitrary content, nil if the budget is used up.
-// Unless it is for data that has arrived, the last of the budget is not for it.
-func (p *Pool) get(arrived bool) *page {
-	if !arrived && p.Tight() {
-		return nil
-	}
-	if !p.Reserve(PageSize) {
+// Short reports whether only that part of the budget is left that is not for
+// data ahead of a gap, or for the records of it.
+func (p *Pool) Short() bool {
+	return p.limit > 0 && p.used.Load() >= p.limit-p.limit/aheadShare
+}
+
+// get returns a page with arbitrary content, nil if what is left of the budget
+// is not for that use.
+func (p *Pool) get(u use) *page {
+	if u == forWrite && p.Tight() || u == forAhead && p.Short() || !p.Reserve(PageSize) {
 		return nil
 	}
 	if pg, ok := p.pages.Get().(*page); ok {

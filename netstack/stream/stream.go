@@ -37,9 +37,9 @@ type directory struct {
 //	End:   everything in [Start, End) is readable
 //	beyond End: out-of-order islands placed by WriteAt, not readable
 //
-// The producer calls Write, WriteAt and Extend; the consumer Read, CopyAt,
-// Peek and Release. Start, End, Len, Room, Limit and SetLimit are for any
-// goroutine. A Stream must not be copied.
+// The producer calls Write, WriteAt, Extend and DropAhead; the consumer Read,
+// CopyAt, Peek and Release. Start, End, Len, Room, Limit and SetLimit are for
+// any goroutine. A Stream must not be copied.
 //
 // How it is shared. The producer alone stores pages in slots and replaces the
 // directory, always before it publishes an end that needs them. The consumer
@@ -55,7 +55,7 @@ type Stream struct {
 	dir   atomic.Pointer[directory] // nil: tiny is the directory
 	start atomic.Uint64             // stored by the consumer
 	end   atomic.Uint64             // stored by the producer
-	top   uint64                    // highest offset placed; producer's, guarded by busy
+	top   uint64                    // highest offset placed and not dropped; producer's, guarded by busy
 	limit atomic.Int64
 	tiny  [tinyPages]atomic.Pointer[page]
 	busy  atomic.Uint32 // producer at work, or Trim
@@ -98,7 +98,7 @@ func (s *Stream) Write(b []byte) int {
 	s.lock()
 	end := s.end.Load()
 	b = b[:min(len(b), s.Room())]
-	to := s.place(end, b, false)
+	to := s.place(end, b, forWrite)
 	s.end.Store(to)
 	s.unlock()
 	return int(to - end)
@@ -106,8 +106,8 @@ func (s *Stream) Write(b []byte) int {
 
 // WriteAt places b at offset off, which may be at or beyond End, without
 // making it readable. Bytes below End are skipped (they are there already),
-// bytes beyond Start+Limit or for which there is no page are not taken. It
-// returns the offset up to which, starting at off, b is now in place; off
+// bytes beyond Start+Limit or for which there is no page are not taken. Islands leave
+// the last part of the budget to what is in order. It returns the offset up to which, starting at off, b is now in place; off
 // itself if nothing is.
 func (s *Stream) WriteAt(off uint64, b []byte) uint64 {
 	start, end := s.start.Load(), s.end.Load()
@@ -123,8 +123,12 @@ func (s *Stream) WriteAt(off uint64, b []byte) uint64 {
 		return off
 	}
 	b = b[:min(uint64(len(b)), limit-(off-start))]
+	u := forArrival
+	if off > end {
+		u = forAhead
+	}
 	s.lock()
-	to := s.place(off, b, true)
+	to := s.place(off, b, u)
 	s.unlock()
 	return to
 }
@@ -143,11 +147,25 @@ func (s *Stream) Extend(end uint64) {
 	}
 }
 
+// DropAhead gives back the pages of everything that was placed beyond End: the
+// islands are lost. It is the producer's.
+func (s *Stream) DropAhead() {
+	s.lock()
+	end := s.end.Load()
+	slots := s.slots()
+	for n := pagesBelow(end); n < pagesBelow(s.top); n++ {
+		s.drop(slotOf(slots, n))
+	}
+	s.top = end
+	s.check()
+	s.unlock()
+}
+
 // place copies b to the pages at off, taking those that are missing, and
 // returns the offset up to which it did. The caller holds the producer's side.
-func (s *Stream) place(off uint64, b []byte, arrived bool) uint64 {
+func (s *Stream) place(off uint64, b []byte, u use) uint64 {
 	for len(b) > 0 {
-		pg := s.pageFor(off/PageSize, arrived)
+		pg := s.pageFor(off/PageSize, u)
 		if pg == nil {
 			break
 		}
@@ -162,7 +180,7 @@ func (s *Stream) place(off uint64, b []byte, arrived bool) uint64 {
 
 // pageFor returns page number no, which is not below start, or nil if it would
 // be a new one and the budget is used up.
-func (s *Stream) pageFor(no uint64, arrived bool) *page {
+func (s *Stream) pageFor(no uint64, u use) *page {
 	slots := s.slots()
 	first := s.start.Load() / PageSize
 	if no-first >= uint64(len(slots)) {
@@ -177,7 +195,7 @@ func (s *Stream) pageFor(no uint64, arrived bool) *page {
 	slot := slotOf(slots, no)
 	pg := slot.Load()
 	if pg == nil {
-		if pg = s.pool.get(arrived); pg != nil {
+		if pg = s.pool.get(u); pg != nil {
 			slot.Store(pg)
 		}
 	}

@@ -252,3 +252,32 @@ func TestArrivalShare(t *testing.T) {
 	in.Reset()
 	require.Zero(t, p.InUse())
 }
+
+// Islands leave room in the budget for what arrives in order, and go when they
+// are told to.
+func TestAheadShare(t *testing.T) {
+	const pages = 16
+	p := NewPool(pages * PageSize)
+	var in, out Stream
+	in.Init(p, 4*pages*PageSize)
+	out.Init(p, 2*pages*PageSize)
+	b := fill(0, 4*pages*PageSize)
+	off := uint64(pages * PageSize)
+	require.False(t, p.Short())
+	require.EqualValues(t, off+(pages-pages/aheadShare)*PageSize, in.WriteAt(off, b[off:]))
+	require.True(t, p.Short())
+	require.Equal(t, 2*off, in.WriteAt(2*off, b[2*off:]), "no page for another island")
+	require.Equal(t, pages/arrivalShare*PageSize, out.Write(b), "users may still send")
+	require.EqualValues(t, pages/arrivalShare*PageSize, in.WriteAt(0, b))
+	in.Extend(100)
+	in.DropAhead()
+	require.EqualValues(t, (1+pages/arrivalShare)*PageSize, p.InUse(), "the page with readable bytes stays")
+	require.EqualValues(t, 8*PageSize, in.WriteAt(100, b[100:8*PageSize]))
+	in.Extend(8 * PageSize)
+	got := make([]byte, 9*PageSize)
+	require.Equal(t, 8*PageSize, in.Read(got))
+	require.Equal(t, b[:8*PageSize], got[:8*PageSize])
+	out.Reset()
+	require.True(t, in.Trim())
+	require.Zero(t, p.InUse())
+}

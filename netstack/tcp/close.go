@@ -41,6 +41,7 @@ func (c *Conn) CloseRead(clock.Time) {
 		return
 	}
 	c.readClosed = true
+	c.In.DropAhead() // the gaps still say what is to be acknowledged
 	c.shared.close()
 	c.check()
 }

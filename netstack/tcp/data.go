@@ -59,8 +59,8 @@ func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
 	n := len(p)
 	gaps := !r.gaps.empty()
 	if !c.readClosed {
-		end := c.In.End()
-		n = int(c.In.WriteAt(end, p) - end)
+		n = c.placeInOrder(p)
+		gaps = !r.gaps.empty()
 	}
 	if n == 0 {
 		c.ackNow = true
@@ -81,6 +81,26 @@ func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
 		c.events |= EventReadable
 	}
 	c.scheduleAck(now, gaps || n < len(p))
+}
+
+// placeInOrder puts text at RCV.NXT in In and returns how much of it fitted. If
+// the memory budget is used up, what has arrived ahead makes room: that was
+// not acknowledged and will come again, while a gap that is never filled would
+// keep everything where it is.
+func (c *Conn) placeInOrder(p []byte) int {
+	end := c.In.End()
+	n := int(c.In.WriteAt(end, p) - end)
+	if n < min(len(p), c.In.Room()) && !c.rcv.gaps.empty() {
+		c.dropAhead()
+		n = int(c.In.WriteAt(end, p) - end)
+	}
+	return n
+}
+
+// dropAhead forgets what has arrived ahead of a gap.
+func (c *Conn) dropAhead() {
+	c.rcv.gaps.free(c.pool)
+	c.In.DropAhead()
 }
 
 // scheduleAck owes the acknowledgment of text in order, at once or later.
@@ -110,7 +130,7 @@ func (c *Conn) scheduleAck(now clock.Time, atOnce bool) {
 
 // receiveAhead keeps text that begins beyond RCV.NXT. RFC 9293 SHLD-31, 3.10.7.4:
 // segments "SHOULD be held for later processing"; how many is a question of
-// memory only.
+// memory only, of which the last part is for text in order.
 func (c *Conn) receiveAhead(s *segment, p []byte) {
 	r := &c.rcv
 	c.stats.outOfOrder++
@@ -122,6 +142,9 @@ func (c *Conn) receiveAhead(s *segment, p []byte) {
 	}
 	if n == 0 || !r.gaps.add(c.pool, s.seq, s.seq.Add(n)) {
 		s.drop = wire.DropNoMemory
+		if r.gaps.empty() {
+			c.In.DropAhead() // no span, no page
+		}
 	}
 }
 

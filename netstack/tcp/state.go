@@ -66,7 +66,7 @@ func (c *Conn) setState(s State) {
 	}
 	c.timers = timers{}
 	c.shared.close()
-	c.rcv.gaps.free(c.pool)
+	c.dropAhead()
 	c.rcv.dupAcks = 0
 	c.snd.resend = false
 	c.probe = probe{}

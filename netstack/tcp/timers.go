@@ -161,8 +161,12 @@ func (c *Conn) armTrim(now clock.Time) {
 	c.trimBackoff = 0
 }
 
-// trim gives idle memory back; the timer is gone once there is none.
+// trim gives idle memory back; the timer is gone once there is none. What waits
+// behind a gap while the peer is silent counts as idle when memory is short.
 func (c *Conn) trim(now clock.Time) {
+	if c.pool.Short() && !c.rcv.gaps.empty() && !c.readClosed {
+		c.dropAhead()
+	}
 	if c.rcv.gaps.empty() {
 		c.rcv.gaps.free(c.pool)
 	}
