@@ -8,6 +8,10 @@
 //	c.EndTurn(now)
 //	sleep until c.Deadline(), a frame, room in the device, or a Wake
 //
+// Send does a bounded amount of work. What is left, and what sockets have for an
+// interface that was asked before, is pending: EndTurn then calls Wake, and
+// Deadline says that a turn is due.
+//
 // Everything belongs to the driver's goroutine but the methods of sockets that
 // say "any goroutine". What those share with the driver is the list in
 // tcp_shared.go and datagram_shared.go.
@@ -53,10 +57,9 @@ type Core struct {
 	timers   timer.Queue[*TCP]
 	errors   token.Bucket // ICMP errors that may be sent
 
-	ready  []*socket // with events for their users
-	ending bool      // inside EndTurn
+	ready  []*socket  // with events for their users
+	turn   clock.Time // when the last turn began
 	closed bool
-	late   bool // a socket was queued inside EndTurn
 	stats  Stats
 	header wire.TCP // of the segment being received
 
@@ -107,6 +110,10 @@ func (c *Core) Pool() *stream.Pool { return c.pool }
 // BeginTurn starts a turn of the driver: it runs what timers are due, and takes
 // what users have asked for since the last one.
 func (c *Core) BeginTurn(now clock.Time) {
+	c.turn = now
+	for _, ifc := range c.ifcs {
+		ifc.silent = false
+	}
 	for {
 		s, ok := c.timers.Pop(now)
 		if !ok {
@@ -136,7 +143,6 @@ func (c *Core) attend(now clock.Time) {
 // and calls Waiter.Ready once for each socket that has events. What those do in
 // turn brings events in the next turn.
 func (c *Core) EndTurn(now clock.Time) {
-	c.ending, c.late = true, false
 	n := len(c.ready)
 	for i := range n {
 		s := c.ready[i]
@@ -147,17 +153,36 @@ func (c *Core) EndTurn(now clock.Time) {
 	left := copy(c.ready, c.ready[n:])
 	clear(c.ready[left:])
 	c.ready = c.ready[:left]
-	c.ending = false
-	// The driver is about to sleep: work that callbacks made must not.
-	if (c.late || left > 0) && c.cfg.Wake != nil {
+	// The driver is about to sleep: work that is left must not.
+	if c.cfg.Wake != nil && c.Pending() {
 		c.cfg.Wake()
 	}
 }
 
+// Pending reports whether there is work that waits for nothing but a turn: users
+// have asked for something or have events to come, or an interface has
+// something to send although its last Send of the turn, if there was one, had
+// no frame. What an interface still had to say when the driver stopped asking
+// waits for room in the device and does not count. Driver's goroutine.
+func (c *Core) Pending() bool {
+	if len(c.ready) > 0 || !c.dirty.empty() {
+		return true
+	}
+	for _, ifc := range c.ifcs {
+		if ifc.silent && ifc.busy() {
+			return true
+		}
+	}
+	return false
+}
+
 // Deadline returns when a turn is due although nothing happened; zero: never.
-// It reads timers and nothing else: while Send still has something to say the
-// driver has no reason to ask.
+// While work is [Core.Pending] that is an instant that has passed; else it is
+// the first timer's.
 func (c *Core) Deadline() clock.Time {
+	if c.Pending() {
+		return max(c.turn, 1)
+	}
 	d := clock.Earliest(c.timers.Next(), c.timeWait.timers.Next())
 	d = clock.Earliest(d, c.routes.Deadline())
 	for _, ifc := range c.ifcs {

@@ -25,6 +25,9 @@ func (d *dirtyList) push(s *socket) bool {
 	}
 }
 
+// empty reports whether nobody is on the list.
+func (d *dirtyList) empty() bool { return d.head.Load() == nil }
+
 // take empties the list and returns its head; pop walks on.
 func (d *dirtyList) take() *socket {
 	if d.head.Load() == nil {

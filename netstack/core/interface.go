@@ -45,7 +45,8 @@ type Interface struct {
 	outbox   outbox                // control packets
 	released outbox                // packets whose neighbour has answered
 	run      runQueue
-	burst    int // frames in a row of the socket at the head of run
+	burst    int  // frames in a row of the socket at the head of run
+	silent   bool // Send was asked last, and had no frame
 }
 
 // AddInterface attaches a link; at most [MaxInterfaces]. An interface whose
@@ -66,6 +67,7 @@ func (c *Core) AddInterface(now clock.Time, cfg InterfaceConfig) (*Interface, er
 		caps:    caps,
 		mtu:     caps.MTU,
 		linkLen: caps.Medium.HeaderLen(),
+		silent:  true,
 	}
 	ifc.outbox.init(c.cfg.Limits.Outbox)
 	ifc.released.init(neighbor.MaxAllPending)

@@ -14,10 +14,16 @@ import (
 // enough for a peer's GRO to work with, short enough not to be felt.
 const sendBurst = 8
 
+// sendAttempts is how many sockets one Send tries that have no frame for it:
+// they are done, have moved to another interface, wait for a neighbour, or
+// threw something away and are to be asked again.
+const sendAttempts = 128
+
 // Send writes the next frame to b, which has room for the link header and MTU
 // bytes at least (or, where that is more, MaxSuperFrame), and returns its
-// length. Zero: there is nothing to say on this interface now, or b is too
-// short.
+// length. Zero: there is nothing to say on this interface now, b is too short, or
+// much was done and no frame came of it; then there is more to do in the next
+// turn, and [Core.Pending] says so.
 //
 // Control packets go first (they are few and bounded), then packets whose
 // neighbour has answered, then the sockets, in turn.
@@ -25,7 +31,8 @@ func (ifc *Interface) Send(now clock.Time, b []byte) (int, phy.Offload) {
 	if len(b) < ifc.linkLen+ifc.mtu {
 		return 0, phy.Offload{}
 	}
-	for {
+	ifc.silent = false
+	for attempts := sendAttempts; ; {
 		if ifc.outbox.n > 0 {
 			if n := ifc.sendControl(now, b); n > 0 {
 				return ifc.sent(n), phy.Offload{}
@@ -34,15 +41,24 @@ func (ifc *Interface) Send(now clock.Time, b []byte) (int, phy.Offload) {
 		if ifc.released.n > 0 {
 			return ifc.sent(ifc.write(b, ifc.released.take())), phy.Offload{}
 		}
-		if n, off := ifc.sendSockets(now, b); n > 0 {
+		var n int
+		var off phy.Offload
+		if n, attempts, off = ifc.sendSockets(now, b, attempts); n > 0 {
 			return ifc.sent(n), off
 		}
 		// Sockets may have asked for neighbours, and failures may have woken
 		// others.
-		if !ifc.solicit(now) && ifc.run.empty() && ifc.released.n == 0 {
+		ifc.solicit(now)
+		if !ifc.busy() || attempts == 0 && ifc.outbox.n == 0 && ifc.released.n == 0 {
+			ifc.silent = true
 			return 0, phy.Offload{}
 		}
 	}
+}
+
+// busy reports whether Send has something to do, not that a frame comes of it.
+func (ifc *Interface) busy() bool {
+	return ifc.outbox.n > 0 || ifc.released.n > 0 || !ifc.run.empty()
 }
 
 // sent counts a frame of n bytes.
@@ -53,13 +69,15 @@ func (ifc *Interface) sent(n int) int {
 	return n
 }
 
-// sendSockets lets sockets send until there is a frame or nobody is left.
-func (ifc *Interface) sendSockets(now clock.Time, b []byte) (int, phy.Offload) {
-	for !ifc.run.empty() {
+// sendSockets lets sockets send until there is a frame, nobody is left, or as
+// many as attempts had none. It returns how many attempts are left.
+func (ifc *Interface) sendSockets(now clock.Time, b []byte, attempts int) (int, int, phy.Offload) {
+	for attempts > 0 && !ifc.run.empty() {
 		s := ifc.run.pop()
 		n, off := s.self.send(now, ifc, b)
 		if n == 0 {
 			ifc.burst = 0
+			attempts--
 			continue
 		}
 		switch ifc.burst++; {
@@ -70,9 +88,9 @@ func (ifc *Interface) sendSockets(now clock.Time, b []byte) (int, phy.Offload) {
 			ifc.burst = 0
 			ifc.run.pushBack(s)
 		}
-		return n, off
+		return n, attempts, off
 	}
-	return 0, phy.Offload{}
+	return 0, attempts, phy.Offload{}
 }
 
 // sendControl writes the first control packet that can go to b.
@@ -134,11 +152,10 @@ func (ifc *Interface) resolve(now clock.Time, next netip.Addr) (wire.HardwareAdd
 	return hw, res
 }
 
-// solicit turns the neighbour table's due questions into control packets. It
-// reports whether it made any.
-func (ifc *Interface) solicit(now clock.Time) bool {
+// solicit turns the neighbour table's due questions into control packets.
+func (ifc *Interface) solicit(now clock.Time) {
 	if ifc.neigh == nil || !ifc.neigh.Deadline().Due(now) {
-		return false
+		return
 	}
 	for ifc.outbox.room() {
 		q, ok := ifc.neigh.Next(now)
@@ -156,7 +173,6 @@ func (ifc *Interface) solicit(now clock.Time) bool {
 		}
 	}
 	ifc.settle(now)
-	return ifc.outbox.n > 0
 }
 
 // settle acts on what came of resolutions.
@@ -167,7 +183,7 @@ func (ifc *Interface) settle(now clock.Time) {
 			return
 		}
 		for _, s := range o.Waiters {
-			s.unpark(now, o.Reason)
+			s.unpark(now, ifc, &o)
 		}
 		for _, buf := range o.Packets {
 			switch {

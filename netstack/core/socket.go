@@ -17,8 +17,10 @@ type Waiter interface{ Ready(ev tcp.Events) }
 type worker interface {
 	// attend looks at what the user wants.
 	attend(now clock.Time)
-	// send writes the socket's next frame for ifc to b. If it has none it
-	// returns zero, and is no longer in ifc's run queue.
+	// send writes the socket's next frame for ifc to b, after the socket was
+	// taken out of ifc's run queue. Zero: there is none. A socket that has more
+	// to do than to wait then has queued itself again, here or elsewhere, and
+	// has got on by a step, so that it cannot do so for ever.
 	send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload)
 	// deliver passes events to the user.
 	deliver(now clock.Time, ev tcp.Events)
@@ -63,7 +65,6 @@ func (s *socket) notify(ev tcp.Events) {
 func (s *socket) enqueue() {
 	if !s.queued {
 		s.ifc.run.pushBack(s)
-		s.core.late = s.core.ending
 	}
 }
 

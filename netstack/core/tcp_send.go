@@ -27,6 +27,10 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	switch {
 	case s.path.ifc == nil:
 		lost = wire.DropNoRoute
+	case s.evicted == now:
+		// To look the neighbour up again would evict another's in turn, and so
+		// on for ever. The retransmission does it, later.
+		lost = wire.DropUnresolved
 	case s.path.next.IsValid() && s.resolved != now:
 		var res neighbor.Result
 		hw, res = ifc.resolve(now, s.path.next)

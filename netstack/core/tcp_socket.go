@@ -26,6 +26,7 @@ type TCP struct {
 	confirmed clock.Time // when the neighbour was last confirmed
 	resolved  clock.Time // when path.hw was taken from the neighbour table: good for that instant
 	applied   intent     // what of the user's intents was carried out
+	evicted   clock.Time // when the neighbour it waited for had to make room for another
 	flow      uint32     // IPv6 flow label, RFC 6437 3
 	class     uint8      // Differentiated Services field, RFC 2474
 	failed    errno.Errno
@@ -303,10 +304,18 @@ func (s *TCP) attend(now clock.Time) {
 }
 
 // unpark puts the socket back to work: its neighbour has answered, or not.
-func (s *TCP) unpark(now clock.Time, why neighbor.Reason) {
+func (s *TCP) unpark(now clock.Time, ifc *Interface, o *neighbor.Outcome[*TCP]) {
+	if s.path.ifc != ifc || s.path.next != o.Addr {
+		return // it waited, and goes another way by now
+	}
 	s.parked = false
-	if why == neighbor.Unanswered {
-		s.unreachable(now, errno.HostUnreach)
+	switch o.Reason {
+	case neighbor.Unanswered:
+		if s.path.gen == s.core.gen { // else there may be a better way
+			s.unreachable(now, errno.HostUnreach)
+		}
+	case neighbor.Evicted:
+		s.evicted = now
 	}
 	s.enqueue()
 }
