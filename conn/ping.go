@@ -96,16 +96,23 @@ func (c *Ping) ID() uint16 {
 }
 
 // ReadEcho reads the next reply: its data, its sender, and the sequence number
-// of the request that it answers. Data that does not fit in b is lost.
+// of the request that it answers. Data that does not fit in b is lost. With the
+// error of a request that failed, from is where that was sent to and seq its
+// number; with other errors from is not valid.
 func (c *Ping) ReadEcho(b []byte) (n int, from netip.Addr, seq uint16, err error) {
 	if !c.ok() {
 		return 0, from, 0, errInvalid
 	}
 	n, m, err := c.receive(b)
+	from, seq = m.Remote.Addr(), m.Remote.Port()
 	if err != nil {
-		return 0, from, 0, c.fail("read", "recvfrom", c.remoteAddr(), err)
+		addr := c.remoteAddr()
+		if from.IsValid() {
+			addr = ipAddr(from)
+		}
+		return 0, from, seq, c.fail("read", "recvfrom", addr, err)
 	}
-	return n, m.Remote.Addr(), m.Remote.Port(), nil
+	return n, from, seq, nil
 }
 
 func (c *Ping) receive(b []byte) (int, packet.Meta, error) {
@@ -220,9 +227,13 @@ func (c *Ping) WriteTo(b []byte, addr net.Addr) (int, error) {
 	var zone string
 	switch a := addr.(type) {
 	case *net.IPAddr:
-		ip, zone = a.IP, a.Zone
+		if a != nil {
+			ip, zone = a.IP, a.Zone
+		}
 	case *net.UDPAddr:
-		ip, zone = a.IP, a.Zone
+		if a != nil {
+			ip, zone = a.IP, a.Zone
+		}
 	}
 	to, ok := netip.AddrFromSlice(ip)
 	if !ok {

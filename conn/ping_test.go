@@ -1,0 +1,58 @@
+package conn_test
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/conn"
+	"smolnet/phy"
+)
+
+// TestPingErrorSaysWhich: the error of a request comes with its destination and
+// sequence number.
+func TestPingErrorSaysWhich(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		dead := netip.MustParseAddr("192.0.2.99")
+		loose, err := conn.OpenPing(l.a, "ping", addrA, netip.Addr{})
+		require.NoError(t, err)
+		connected, err := conn.OpenPing(l.a, "ping", netip.Addr{}, dead)
+		require.NoError(t, err)
+		for _, p := range []*conn.Ping{loose, connected} {
+			to := dead
+			if p == connected {
+				to = netip.Addr{}
+			}
+			require.NoError(t, p.WriteEcho([]byte("x"), to, 42))
+			_, from, seq, err := p.ReadEcho(make([]byte, 9))
+			requireOpError(t, err, "read", syscall.EHOSTUNREACH)
+			require.Equal(t, dead, from)
+			require.EqualValues(t, 42, seq)
+			require.Equal(t, dead.String(), err.(*net.OpError).Addr.String())
+
+			require.NoError(t, p.SetReadDeadline(time.Now().Add(time.Second)))
+			_, from, _, err = p.ReadEcho(make([]byte, 9))
+			requireTimeout(t, err)
+			require.False(t, from.IsValid())
+		}
+	})
+}
+
+func TestPingWrongAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		p, err := conn.OpenPing(l.a, "ping", addrA, netip.Addr{})
+		require.NoError(t, err)
+		for _, to := range []net.Addr{nil, (*net.IPAddr)(nil), (*net.UDPAddr)(nil), &net.IPAddr{}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 2)}} {
+			_, err := p.WriteTo([]byte("x"), to)
+			requireOpError(t, err, "write", syscall.EINVAL)
+			require.NotEmpty(t, err.Error())
+		}
+	})
+}
