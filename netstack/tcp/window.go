@@ -5,7 +5,8 @@ package tcp
 // MAY-8: the window stays closed for as long as nobody reads.
 //
 // Invariant: the edge that was announced never moves back (RFC 9293 SHLD-14),
-// but for what the window's scale rounds off when the buffer is full.
+// but for less than a unit of the window's scale once the reserve for rounding
+// is used up: see reserveShare. What was announced stays acceptable.
 
 import (
 	"math"
@@ -13,17 +14,15 @@ import (
 )
 
 const (
-	// windowReserve is the part of the room for a scaled window, as a divisor,
-	// that is not offered: an announced edge has to be a whole number of units
-	// away from RCV.NXT, so keeping it where it was means rounding up, again
-	// and again while nothing is read.
-	windowReserve = 64
+	// leastReserve and mostReserve bound the part of the room for a scaled
+	// window that is not offered, in wholes of reserveWhole.
+	leastReserve = reserveWhole / 64
+	mostReserve  = reserveWhole / 3
+	reserveWhole = 1 << 16
 
 	// pressureWindow is what is offered while the memory budget is nearly
 	// used up: every connection moves on, and none grows.
 	pressureWindow = 8 << 10
-	// pressureEighths of the budget in use are nearly all of it.
-	pressureEighths = 7
 
 	closedEdge = math.MaxUint64 // no window updates: not connected, or FIN received
 )
@@ -33,28 +32,43 @@ const (
 // start, then loads: so whoever comes second sees the other.
 type sharedWindow struct {
 	edge atomic.Uint64 // offset in In up to which the window was announced
-	most atomic.Uint32 // largest window that the scale allows
+	most atomic.Uint32 // largest window that the scale allows; zero: not connected
+	unit atomic.Uint32 // of the scale
+	kept atomic.Uint32 // part of the room that is not offered, of reserveWhole
 	step atomic.Uint32 // least growth that is worth a segment of its own
 }
 
 func (w *sharedWindow) close() { w.edge.Store(closedEdge) }
 
-// windowEdge returns the offset in In up to which the window could reach now,
-// and the size of the window when In is empty. From any goroutine.
+// windowEdge returns the offset in In up to which the window could reach now, a
+// whole number of units from In's end, and the size of the window when In is
+// empty. From any goroutine.
 func (c *Conn) windowEdge() (edge, size uint64) {
 	most := uint64(c.shared.most.Load())
 	size = uint64(c.In.Limit())
 	start := c.In.Start() // before end, which is never behind an earlier start
 	end := c.In.End()
 	room := size - min(end-start, size)
-	if most > unscaledMost {
-		room -= room / windowReserve
+	unit := uint64(c.shared.unit.Load())
+	room -= room * uint64(c.shared.kept.Load()) / reserveWhole
+	wnd := min(room, most)
+	if c.pool.Tight() {
+		wnd = min(wnd, max(pressureWindow, unit))
 	}
-	edge = end + min(room, most)
-	if limit := c.pool.Limit(); limit > 0 && c.pool.InUse() > limit/8*pressureEighths {
-		edge = min(edge, end+pressureWindow)
+	return end + wnd&^(unit-1), min(size, most)
+}
+
+// reserveShare returns the part of the room, of reserveWhole, that is not
+// offered with a scale and segments of mss bytes. An announced edge has to be a
+// whole number of units away from RCV.NXT, so keeping it where it was means
+// rounding up by less than a unit for each segment while nothing is read. RFC
+// 7323 2.4 allows not to: beyond 64 MiB, where a unit is more than a segment, and
+// for peers that send crumbs the reserve is not enough.
+func reserveShare(scale uint8, mss uint16) uint32 {
+	if scale == 0 {
+		return 0
 	}
-	return edge, min(size, most)
+	return min(max(reserveWhole<<scale/uint32(mss), leastReserve), mostReserve)
 }
 
 // WindowUpdateDue reports whether the user has read enough that Send would
@@ -86,8 +100,11 @@ func (c *Conn) WindowUpdateDue() bool {
 func (c *Conn) openWindow() {
 	most := uint32(unscaledMost) << c.rcv.scale
 	c.shared.most.Store(most)
+	c.shared.unit.Store(1 << c.rcv.scale)
+	c.shared.kept.Store(reserveShare(c.rcv.scale, c.rcv.mss))
 	_, size := c.windowEdge()
-	c.shared.step.Store(uint32(min(size/2, 2*uint64(c.rcv.mss))))
+	// Less than a unit cannot be announced.
+	c.shared.step.Store(uint32(max(min(size/2, 2*uint64(c.rcv.mss)), 1<<c.rcv.scale)))
 	c.rcv.adv = c.rcv.nxt.Add(int(c.rcv.synWindow))
 	c.rcv.lastAck = c.rcv.nxt
 }
@@ -97,9 +114,7 @@ func (c *Conn) openWindow() {
 func (c *Conn) chooseSynWindow() {
 	n := c.In.Limit()
 	c.rcv.scale = windowScale(n)
-	if c.rcv.scale > 0 {
-		n -= n / windowReserve
-	}
+	n -= int(uint64(n) * uint64(reserveShare(c.rcv.scale, c.rcv.mss)) / reserveWhole)
 	c.rcv.synWindow = uint16(min(n, unscaledMost))
 }
 
@@ -134,7 +149,7 @@ func (c *Conn) chooseEdge() Seq {
 	edge, size := c.windowEdge()
 	room := int(edge - c.In.End())
 	if c.readClosed {
-		room = int(size)
+		room = int(size) &^ (1<<r.scale - 1)
 	}
 	growth := r.nxt.Add(room).Sub(r.adv)
 	// RFC 9293 MUST-39, 3.8.6.2.2: the edge stays until it can move by
@@ -148,7 +163,7 @@ func (c *Conn) chooseEdge() Seq {
 	if !r.gaps.empty() && !c.WindowUpdateDue() {
 		return r.adv
 	}
-	return maxSeq(r.adv, r.nxt.Add(room&^(1<<r.scale-1)))
+	return r.nxt.Add(room)
 }
 
 // reserveHolds reports whether In has room for a window of wnd bytes. If its
