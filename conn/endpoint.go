@@ -131,36 +131,48 @@ func (e *endpoint) shut() bool {
 		e.acquire(d)
 		e.release(d) // who comes from now on finds the endpoint closed
 	}
-	e.setDeadline(&e.in, time.Time{})
-	e.setDeadline(&e.out, time.Time{})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.in.clearDeadline()
+	e.out.clearDeadline()
 	return true
 }
 
-// setDeadline moves the direction's deadline, the zero time being none.
-func (e *endpoint) setDeadline(d *direction, t time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// clearDeadline takes back the deadline. The caller holds endpoint.mu.
+func (d *direction) clearDeadline() {
 	if d.timer != nil {
 		d.timer.Stop() // if it fires all the same, expire finds out
 	}
 	d.due = 0
+	d.expired.Store(false)
+}
+
+// setDeadline moves the direction's deadline, the zero time being none. It
+// reports false, and does nothing, if the endpoint is closed: shut, which closes
+// it first, clears the deadlines that were set before.
+func (e *endpoint) setDeadline(d *direction, t time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed.Load() {
+		return false
+	}
+	d.clearDeadline()
 	if t.IsZero() {
-		d.expired.Store(false)
-		return
+		return true
 	}
 	left := time.Until(t)
 	if left <= 0 {
 		d.expired.Store(true)
 		d.signal()
-		return
+		return true
 	}
-	d.expired.Store(false)
 	d.due = e.st.Now().Add(left)
 	if d.timer == nil {
 		d.timer = time.AfterFunc(left, func() { e.expire(d) })
 	} else {
 		d.timer.Reset(left)
 	}
+	return true
 }
 
 // expire is the timer's function. It believes only the clock, so that a timer
@@ -182,11 +194,10 @@ func (e *endpoint) expire(d *direction) {
 
 // deadlines is the body of the SetDeadline methods.
 func (e *endpoint) deadlines(local net.Addr, t time.Time, ds ...*direction) error {
-	if e.closed.Load() {
-		return OpError("set", "", e.network, nil, local, net.ErrClosed)
-	}
 	for _, d := range ds {
-		e.setDeadline(d, t)
+		if !e.setDeadline(d, t) {
+			return OpError("set", "", e.network, nil, local, net.ErrClosed)
+		}
 	}
 	return nil
 }

@@ -184,7 +184,7 @@ func (l *TCP) Close() error {
 	}
 	close(l.closed)
 	l.stop()
-	l.deadline.set(time.Time{})
+	l.deadline.end()
 	_ = l.st.Do(func(*core.Core) { l.l.Close(l.st.Now()) }) // a stack that has ended has no listeners
 	for {
 		select {
@@ -207,10 +207,9 @@ func (l *TCP) SetDeadline(t time.Time) error {
 	if l == nil || l.l == nil {
 		return syscall.EINVAL
 	}
-	if l.closing.Load() {
+	if l.closing.Load() || !l.deadline.set(t) {
 		return conn.OpError("set", "", l.network, nil, &l.addr, net.ErrClosed)
 	}
-	l.deadline.set(t)
 	return nil
 }
 
@@ -220,6 +219,7 @@ type deadline struct {
 	mu      sync.Mutex
 	expired chan struct{}
 	over    bool // expired is closed
+	ended   bool // the listener is closed: no more settings
 	timer   *time.Timer
 	setting uint64 // counts, so that a timer knows whether it is still meant
 }
@@ -233,9 +233,16 @@ func (d *deadline) wait() <-chan struct{} {
 	return d.expired
 }
 
-func (d *deadline) set(t time.Time) {
+// end clears the deadline for good.
+func (d *deadline) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.ended = true
+	d.clear()
+}
+
+// clear makes the deadline none.
+func (d *deadline) clear() {
 	d.setting++
 	if d.timer != nil {
 		d.timer.Stop()
@@ -243,13 +250,24 @@ func (d *deadline) set(t time.Time) {
 	if d.over {
 		d.expired, d.over = make(chan struct{}), false
 	}
+}
+
+// set moves the deadline, the zero time being none. It reports false, and does
+// nothing, after end.
+func (d *deadline) set(t time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		return false
+	}
+	d.clear()
 	if t.IsZero() {
-		return
+		return true
 	}
 	left := time.Until(t)
 	if left <= 0 {
 		d.expire()
-		return
+		return true
 	}
 	setting := d.setting
 	d.timer = time.AfterFunc(left, func() {
@@ -259,6 +277,7 @@ func (d *deadline) set(t time.Time) {
 			d.expire()
 		}
 	})
+	return true
 }
 
 func (d *deadline) expire() {
