@@ -32,7 +32,8 @@ type datagram struct {
 	in, out packet.Ring
 	failure atomic.Uint32 // errno to be reported once
 	ways    ways
-	closed  atomic.Bool
+	closed  atomic.Bool // by the user, who has left
+	ended   atomic.Bool // by the core, while the user may be anywhere
 }
 
 // A datagramProtocol is what the kinds of datagram sockets differ in.
@@ -122,36 +123,36 @@ func (s *datagram) receive(m packet.Meta, payload []byte) wire.Drop {
 	return wire.DropNone
 }
 
-// send writes the next datagram to b. One whose neighbour is not known yet
-// waits with the neighbour, and one that cannot be sent is thrown away, so that
-// no destination blocks another; the next one's turn is after other sockets', as
-// a user may write as fast as we throw away.
+// send writes the next datagram to b. Those whose neighbour is not known yet
+// wait with the neighbour, and those that cannot be sent are thrown away, so
+// that no destination blocks another.
 func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
-	m, payload, ok := s.out.Peek()
-	if !ok {
-		s.rest()
-		return 0, phy.Offload{}
+	for {
+		m, payload, ok := s.out.Peek()
+		if !ok {
+			s.rest()
+			return 0, phy.Offload{}
+		}
+		e := s.findPath(&m)
+		if e == errno.OK && s.path.ifc != ifc {
+			s.moveTo(s.path.ifc)
+			return 0, phy.Offload{}
+		}
+		n, off := 0, phy.Offload{}
+		if e == errno.OK {
+			n, off, e = s.build(now, ifc, b, &m, payload)
+		} else {
+			s.core.drop(wire.DropNoRoute)
+		}
+		s.out.Pop()
+		s.notify(tcp.EventWritable)
+		if e != errno.OK {
+			s.sendFailed(&m, e)
+		}
+		if n > 0 {
+			return n, off
+		}
 	}
-	e := s.findPath(&m)
-	if e == errno.OK && s.path.ifc != ifc {
-		s.moveTo(s.path.ifc)
-		return 0, phy.Offload{}
-	}
-	n, off := 0, phy.Offload{}
-	if e == errno.OK {
-		n, off, e = s.build(now, ifc, b, &m, payload)
-	} else {
-		s.core.drop(wire.DropNoRoute)
-	}
-	s.out.Pop()
-	s.notify(tcp.EventWritable)
-	if e != errno.OK {
-		s.sendFailed(&m, e)
-	}
-	if n == 0 {
-		s.enqueue()
-	}
-	return n, off
 }
 
 // build writes a datagram to b, and returns its length: zero if it does not go
@@ -232,10 +233,11 @@ func (s *datagram) findPath(m *packet.Meta) errno.Errno {
 	return errno.OK
 }
 
-// rest is called when there is nothing to send: a closed socket then gives back
-// its memory.
+// rest is called when there is nothing to send: a socket that its user has
+// closed then gives back its memory. One that the core has closed does not: the
+// user may be inside the rings.
 func (s *datagram) rest() {
-	if !s.open {
+	if !s.open && s.closed.Load() {
 		s.in.Reset()
 		s.out.Reset()
 	}

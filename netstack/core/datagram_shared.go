@@ -9,8 +9,8 @@ import (
 )
 
 // What a datagram socket shares with its user's goroutines: the two rings, the
-// errno to be reported, what the writer remembers of its destinations, and the
-// closed flag, which the user sets once.
+// errno to be reported, what the writer remembers of its destinations, and two
+// flags, each set once: closed by the user, ended by the driver.
 
 // ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
 // lost. The error is errno.WouldBlock, errno.Closed, or on connected sockets,
@@ -19,7 +19,7 @@ import (
 // echo socket's ICMP errors stand in the place of the reply: m says of which
 // request, and m.Err is the error. Any goroutine, one reader at a time.
 func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
-	if s.closed.Load() {
+	if s.closed.Load() || s.ended.Load() {
 		return 0, 0, m, errno.Closed
 	}
 	if e := s.takeFailure(); e != errno.OK {
@@ -50,7 +50,7 @@ func (s *datagram) takeFailure() errno.Errno {
 // behind. A datagram of a socket that is not connected which fails later is a
 // packet that was lost. Any goroutine, one writer at a time.
 func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
-	if s.closed.Load() {
+	if s.closed.Load() || s.ended.Load() {
 		return errno.Closed
 	}
 	if e := s.takeFailure(); e != errno.OK {

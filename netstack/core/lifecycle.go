@@ -66,7 +66,7 @@ func (c *Core) Close(now clock.Time) {
 		return true
 	})
 	for _, s := range open {
-		s.closed.Store(true)
+		s.ended.Store(true)
 		s.open = false
 		s.transport.detach()
 		s.notify(tcp.EventFailed)

@@ -1,0 +1,198 @@
+package netstack_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/dialer"
+	"smolnet/listener"
+	"smolnet/netstack"
+	"smolnet/phy"
+)
+
+// Bounds of the traffic that stacks are closed under.
+const (
+	closeRounds  = 5
+	echoPairs    = 16
+	echoWindow   = 8 // datagrams under way between two sockets
+	tooLong      = 10 * time.Second
+	busyMessages = 200 // what happens before the stack is closed
+)
+
+// A commotion is everything that users do at once on two stacks, until the
+// stacks end.
+type commotion struct {
+	t    *testing.T
+	wg   sync.WaitGroup
+	a, b *netstack.Stack
+	n    atomic.Int64 // things done
+	far  net.Addr     // where b echoes datagrams
+}
+
+// ended reports whether err is one that the end of either stack explains; the
+// traffic ends there.
+func (m *commotion) ended(err error) bool {
+	if err == nil {
+		m.n.Add(1)
+		return false
+	}
+	return true
+}
+
+// echo sends back every datagram that arrives.
+func (m *commotion) echo(u net.PacketConn) {
+	buf := make([]byte, 2000)
+	for {
+		n, from, err := u.ReadFrom(buf)
+		if m.ended(err) {
+			return
+		}
+		if _, err := u.WriteTo(buf[:n], from); m.ended(err) {
+			return
+		}
+	}
+}
+
+// send and receive are the two halves of one who asks.
+func (m *commotion) send(u net.PacketConn) {
+	buf := make([]byte, 1000)
+	for {
+		for range echoWindow {
+			if _, err := u.WriteTo(buf, m.far); m.ended(err) {
+				return
+			}
+		}
+	}
+}
+
+func (m *commotion) receive(u net.PacketConn) {
+	buf := make([]byte, 2000)
+	for {
+		if _, _, err := u.ReadFrom(buf); m.ended(err) {
+			return
+		}
+	}
+}
+
+// accept takes connections, and closes those whose peers do.
+func (m *commotion) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if m.ended(err) {
+			return
+		}
+		m.wg.Go(func() {
+			_, _ = c.Read(make([]byte, 100))
+			_ = c.Close()
+		})
+	}
+}
+
+// dial makes one connection after the other. Ports run out, and connections
+// are refused when the other stack ends first, so it asks the stack when to stop.
+func (m *commotion) dial(st *netstack.Stack, address string) {
+	d := dialer.Dialer{Stack: st}
+	for {
+		select {
+		case <-st.Closing():
+			return
+		case <-m.b.Done():
+			return
+		default:
+		}
+		ctx, cancel := context.WithTimeout(m.t.Context(), time.Second)
+		c, err := d.DialContext(ctx, "tcp", address)
+		cancel()
+		if err == nil {
+			_, _ = c.Write([]byte("x"))
+			_ = c.Close()
+			m.n.Add(1)
+		}
+	}
+}
+
+// listen opens and closes listeners.
+func (m *commotion) listen(st *netstack.Stack) {
+	for {
+		l, err := listener.Listen(st, "tcp", ":0")
+		if m.ended(err) {
+			return
+		}
+		_ = l.Close()
+	}
+}
+
+// packetSocket opens a socket on st.
+func (m *commotion) packetSocket(st *netstack.Stack, address string) net.PacketConn {
+	u, err := listener.ListenPacket(st, "udp", address)
+	require.NoError(m.t, err)
+	return u
+}
+
+func (m *commotion) start() {
+	m.far = net.UDPAddrFromAddrPort(netip.MustParseAddrPort("192.0.2.2:7"))
+	u := m.packetSocket(m.b, "192.0.2.2:7")
+	m.wg.Go(func() { m.echo(u) })
+	for range 2 {
+		u := m.packetSocket(m.a, ":0")
+		m.wg.Go(func() { m.send(u) })
+		m.wg.Go(func() { m.receive(u) })
+	}
+	for _, st := range []*netstack.Stack{m.a, m.b} {
+		l, err := listener.Listen(st, "tcp", ":80")
+		require.NoError(m.t, err)
+		m.wg.Go(func() { m.accept(l) })
+	}
+	for range echoPairs { // on the loopback device, which has room when the other is full
+		x, y := m.packetSocket(m.a, "127.0.0.1:0"), m.packetSocket(m.a, "127.0.0.1:0")
+		for range echoWindow {
+			_, err := x.WriteTo(make([]byte, 1000), y.LocalAddr())
+			require.NoError(m.t, err)
+		}
+		m.wg.Go(func() { m.echo(x) })
+		m.wg.Go(func() { m.echo(y) })
+	}
+	m.wg.Go(func() { m.dial(m.a, "192.0.2.2:80") })
+	m.wg.Go(func() { m.dial(m.a, "127.0.0.1:80") })
+	m.wg.Go(func() { m.listen(m.a) })
+	m.wg.Go(func() { m.listen(m.b) })
+}
+
+// TestEndInCommotion ends stacks whose users are at work in every place. The
+// race detector looks on; that all users come back is what is asserted.
+func TestEndInCommotion(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		end  func(context.Context, *netstack.Stack) error
+	}{
+		{"Close", func(_ context.Context, st *netstack.Stack) error { return st.Close() }},
+		{"Shutdown", func(ctx context.Context, st *netstack.Stack) error { return st.Shutdown(ctx) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for range closeRounds {
+				a, b := pair(t, phy.PipeConfig{})
+				m := &commotion{t: t, a: a, b: b}
+				m.start()
+				require.Eventually(t, func() bool { return m.n.Load() >= busyMessages }, tooLong, time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), tooLong)
+				require.NoError(t, c.end(ctx, a))
+				_ = c.end(ctx, b) // its cable is dead
+				cancel()
+				back := make(chan struct{})
+				go func() { m.wg.Wait(); close(back) }()
+				select {
+				case <-back:
+				case <-time.After(tooLong):
+					t.Fatal("users of a stack that has ended are still waiting")
+				}
+			}
+		})
+	}
+}

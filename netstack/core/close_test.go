@@ -1,0 +1,72 @@
+package core_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/netstack/core"
+	"smolnet/netstack/errno"
+	"smolnet/netstack/packet"
+)
+
+// A core that ends leaves the rings of its datagram sockets alone: their users
+// may be inside. They are given back when those have closed.
+func TestCloseLeavesRings(t *testing.T) {
+	w, a, b := pair(t)
+	ping, err := a.c.OpenPing(w.now, core.PingOptions{Local: a4, Remote: b4})
+	require.NoError(t, err)
+	u, err := a.c.OpenUDP(w.now, core.UDPOptions{Local: port(9)})
+	require.NoError(t, err)
+	require.NoError(t, ping.WriteTo([]byte("x"), packet.Meta{}))
+	other, err := b.c.OpenUDP(w.now, core.UDPOptions{})
+	require.NoError(t, err)
+	require.NoError(t, other.WriteTo([]byte("x"), packet.Meta{Remote: at(a4, 9)}))
+	w.run()
+	unread := a.c.Stats().Memory
+	require.Positive(t, unread)
+	require.NoError(t, u.WriteTo([]byte("y"), packet.Meta{Remote: at(b4, 9)})) // is in the run queue at the end
+	a.c.Close(w.now)
+	w.run()
+	require.Equal(t, unread, a.c.Stats().Memory)
+	_, _, _, err = u.ReadFrom(make([]byte, 10))
+	require.Equal(t, errno.Closed, err)
+	u.Close()
+	ping.Close()
+	w.run()
+	require.Zero(t, a.c.Stats().Memory)
+}
+
+// TestCloseWithUsersInside has one reader and one writer in the rings when the
+// core ends: for the race detector.
+func TestCloseWithUsersInside(t *testing.T) {
+	const rounds = 30
+	for range rounds {
+		w, a := alone(t)
+		u, err := a.c.OpenUDP(w.now, core.UDPOptions{Local: at(a4, 9), RecvLimit: packet.Limits{Packets: 8}})
+		require.NoError(t, err)
+		var wg sync.WaitGroup
+		started := make(chan struct{}, 2)
+		use := func(f func() error) {
+			wg.Go(func() {
+				started <- struct{}{}
+				for f() != errno.Closed {
+				}
+			})
+		}
+		use(func() error { _, _, _, err := u.ReadFrom(make([]byte, 100)); return err })
+		use(func() error { return u.WriteTo(make([]byte, 100), packet.Meta{Remote: at(a4, 9)}) })
+		<-started
+		<-started
+		for range 5 {
+			a.turn(w.now)
+		}
+		a.c.Close(w.now)
+		a.turn(w.now)
+		wg.Wait()
+		u.Close()
+		a.turn(w.now)
+		require.Zero(t, a.c.Stats().Memory)
+	}
+}
