@@ -51,10 +51,15 @@ func (c *Conn) reset() {
 }
 
 // sendReset sends the RST of an ABORT: <SEQ=SND.NXT><CTL=RST>, with the ACK
-// that tells middleboxes which connection is meant.
+// that tells middleboxes which connection is meant. Beyond the peer's window,
+// after a probe or where it shrank, the peer would drop it without a word.
 func (c *Conn) sendReset(now clock.Time, b []byte) Segment {
 	c.resetDue = false
-	h := c.header(c.snd.max, wire.RST|wire.ACK)
+	seq := c.ackSeq()
+	if c.snd.una == c.snd.iss {
+		seq = c.snd.max // the SYN takes no room in a window
+	}
+	h := c.header(seq, wire.RST|wire.ACK)
 	h.Ack = uint32(c.rcv.nxt)
 	if c.ts.on {
 		c.ts.put(now, &h.Options) // RFC 7323 5.2 allows it

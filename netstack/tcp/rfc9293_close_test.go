@@ -446,6 +446,43 @@ func TestAbortWithDataOut(t *testing.T) {
 	})
 }
 
+// RFC 9293 3.10.7.4: a reset outside of the window is dropped. Once a probe has
+// gone beyond a closed window, SND.NXT is there; the reset must not be.
+func TestResetIntoClosedWindow(t *testing.T) {
+	for name, end := range map[string]func(h *harness){
+		"abort":        func(h *harness) { h.abort() },
+		"close unread": func(h *harness) { h.close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, h *harness) {
+				h.to(tcp.StateEstablished)
+				h.write("hello")
+				h.want(TCP{Seq: 1, Ack: 1, Flags: ACK}, "hello")
+				h.window = 0
+				h.advance(roundTrip)
+				h.in(TCP{Seq: 1, Ack: 6, Flags: ACK}, "unread")
+				h.want(TCP{Seq: 6, Ack: 7, Flags: ACK})
+				h.write("more")
+				require.Len(t, h.probe(h.c.Info().RTO).data, 1)
+				h.in(TCP{Seq: 7, Ack: 6, Flags: ACK})
+				end(h)
+				h.wantReset(6, 7)
+				h.wantState(tcp.StateClosed)
+			})
+		})
+	}
+}
+
+// The window of a SYN may be zero; the SYN counts all the same.
+func TestResetOfHandshakeWithoutWindow(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.window = 0
+		h.to(tcp.StateSynReceived)
+		h.abort()
+		h.wantReset(1, 1)
+	})
+}
+
 // A second Abort, or a Close after it, changes nothing.
 func TestAfterAbort(t *testing.T) {
 	h := newHarness(t)
