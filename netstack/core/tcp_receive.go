@@ -46,9 +46,9 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 
 // receive passes a segment to the connection.
 func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) wire.Drop {
-	if s.halfOpen && h.Flags.Has(wire.ACK) && s.listener.full() {
+	if s.halfOpen && h.Flags.Has(wire.ACK) && !h.Flags.Has(wire.RST) && s.listener.full() {
 		// As Linux does: the peer, or our own SYN-ACK, tries again until the
-		// application has come round to accept.
+		// application has come round to accept. A reset is not repeated.
 		return wire.DropListenFull
 	}
 	acked, arrived := s.conn.Out.Start(), s.conn.In.End()

@@ -195,6 +195,33 @@ func TestAcceptQueueFull(t *testing.T) {
 	require.Equal(t, 2, h.drops(wire.DropListenFull))
 }
 
+// A full accept queue keeps no reset from a half-open connection: it is not
+// sent again.
+func TestResetWhileAcceptQueueFull(t *testing.T) {
+	w, h := open(t)
+	srv := h.listen(w.now, core.ListenOptions{Local: port(8), Backlog: 2})
+	from := func(p uint16, f wire.TCPFlags, seq, ack uint32) {
+		w.in(h, frameTo(h, tcpPacket(x4, a4, wire.TCP{SrcPort: p, DstPort: 8, Seq: seq, Ack: ack, Flags: f, Window: 1000}, "")))
+	}
+	var iss [3]uint32
+	for _, ports := range [][]uint16{{0, 1}, {2}} {
+		for _, p := range ports {
+			from(p+1, wire.SYN, 100, 0)
+			iss[p] = h.one().tcp.Seq
+		}
+		if ports[0] == 0 {
+			from(1, wire.ACK, 101, iss[0]+1)
+		}
+	}
+	from(2, wire.ACK, 101, iss[1]+1)
+	require.Len(t, srv.conns, 2)
+	require.Equal(t, 1, h.c.Stats().HalfOpen)
+	from(3, wire.ACK, 101, iss[2]+1)
+	require.Equal(t, 1, h.c.Stats().HalfOpen, "the accept queue is full")
+	from(3, wire.RST|wire.ACK, 101, iss[2]+1)
+	require.Zero(t, h.c.Stats().HalfOpen)
+}
+
 // A flood of SYNs that nobody follows up: bounded, and over after a while.
 func TestSynFlood(t *testing.T) {
 	w, h := open(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.HalfOpen = 50 })
