@@ -34,7 +34,7 @@ const (
 	// MaxPings is the number of echo sockets, one for each identifier.
 	MaxPings = 1 << 15
 
-	icmpBurst = 50 // ICMP errors at once, before ICMPRate counts
+	icmpBurst = 50 // ICMP errors at once on average, before ICMPRate counts
 )
 
 // Config of a Core. Zero values are defaults.
@@ -59,7 +59,7 @@ type Limits struct {
 	HalfOpen    int   // SYN-RECEIVED in all listeners, default 4096
 	Neighbors   int   // entries per interface, default 1024
 	Outbox      int   // queued control packets per interface, default 256
-	ICMPRate    int   // ICMP errors per second, default 1000; burst 50
+	ICMPRate    int   // ICMP errors per second on average, default 1000; bursts of about 50
 }
 
 // errNegative is what every negative limit is refused with.

@@ -56,6 +56,7 @@ type Core struct {
 	pings    map[pingKey]*Ping
 	timers   timer.Queue[*TCP]
 	errors   token.Bucket // ICMP errors that may be sent
+	price    int          // of the next one, tokens
 
 	ready  []*socket  // with events for their users
 	turn   clock.Time // when the last turn began
@@ -94,10 +95,11 @@ func New(cfg Config) (*Core, error) {
 		ports:   ports.New(portKey, ports.Range{}),
 		gen:     1,
 		pings:   make(map[pingKey]*Ping),
-		errors:  token.Bucket{Rate: limits.ICMPRate, Burst: icmpBurst},
+		errors:  newErrorLimit(limits.ICMPRate),
 	}
 	c.routes.Max = MaxRoutes
 	c.ids.init(c.rand)
+	c.drawPrice()
 	c.tcp.init()
 	c.timeWait.init(limits.TimeWait)
 	c.udp.init()

@@ -1,11 +1,14 @@
 package core
 
 import (
+	"math"
+
 	"smolnet/netstack/clock"
+	"smolnet/netstack/token"
 	"smolnet/netstack/wire"
 )
 
-// ICMP errors that we send. Invariant: at most Limits.ICMPRate a second, and
+// ICMP errors that we send. Invariant: Limits.ICMPRate a second on average, and
 // none that RFC 1122 3.2.2 or RFC 4443 2.4 (e) forbid.
 
 const (
@@ -50,10 +53,11 @@ func (c *Core) sendErrorAnyway(now clock.Time, in *inbound, typ, code uint8, res
 		c.drop(wire.DropForbiddenReply)
 		return
 	}
-	if !c.errors.Take(now) {
+	if !c.errors.TakeN(now, c.price) {
 		c.drop(wire.DropRateLimited)
 		return
 	}
+	c.drawPrice()
 	h := ipHeader{src: in.dst, dst: in.src, proto: wire.ProtoICMPv4}
 	size := maxErrorIPv4
 	if in.src.Is6() {
@@ -76,6 +80,20 @@ func (c *Core) sendErrorAnyway(now clock.Time, in *inbound, typ, code uint8, res
 	}
 	c.stats.ICMPOut++
 	c.stats.ICMPErrorsOut++
+}
+
+// meanPrice is what an ICMP error costs on average, in tokens.
+const meanPrice = 2
+
+// drawPrice decides what the next error costs. A limit that can be counted is a
+// meter for everybody: who sends packets with many sources and looks at what is
+// left learns which ports are open (CVE-2020-25705). The price is drawn before
+// it is asked for, or an empty bucket would prefer low ones.
+func (c *Core) drawPrice() { c.price = 1 + c.rand.IntN(2*meanPrice-1) }
+
+// newErrorLimit returns the bucket for a mean rate of errors a second.
+func newErrorLimit(rate int) token.Bucket {
+	return token.Bucket{Rate: min(rate, math.MaxInt/meanPrice) * meanPrice, Burst: icmpBurst * meanPrice}
 }
 
 // maxHeaders is how many extension headers isICMPError looks behind.
