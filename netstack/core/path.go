@@ -250,6 +250,9 @@ func (c *Core) changed() {
 		for i := range ifc.addrs {
 			c.sources = append(c.sources, route.Candidate{Prefix: ifc.addrs[i].prefix, Interface: ifc.index})
 		}
+		if ifc.neigh != nil { // who waits for a neighbour may not need it any more
+			ifc.neigh.Waiters(func(s *TCP) { s.enqueue() })
+		}
 	}
 }
 

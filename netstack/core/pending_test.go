@@ -210,3 +210,63 @@ func TestDatagramsForNobodyTakeTurns(t *testing.T) {
 		})
 	}
 }
+
+// A connection that waits for a neighbour follows its route to another one at
+// once, and does not care any more about what becomes of the first.
+func TestRerouteWhileParked(t *testing.T) {
+	w, h := alone(t)
+	w.know(h, b4)
+	require.NoError(t, h.c.AddRoute(routeVia("198.51.100.0/24", x4)))
+	u := &user{}
+	s, err := h.c.DialTCP(w.now, core.DialOptions{Remote: at(far4, 80), Waiter: u})
+	require.NoError(t, err)
+	w.run()
+	require.Equal(t, x4, h.one().arp.TargetIP)
+	w.pass(100 * time.Millisecond)
+	require.Empty(t, h.take())
+	require.NoError(t, h.c.AddRoute(routeVia("198.51.100.9/32", b4)))
+	w.run()
+	require.Equal(t, far4, h.one().dst)
+	w.pass(5 * time.Second) // x4 has not answered meanwhile
+	require.Zero(t, u.take())
+	h.take()
+	// And the other way round: back, and to a neighbour that is not known.
+	dark := netip.MustParseAddr("192.0.2.99")
+	require.NoError(t, h.c.RemoveRoute(netip.MustParsePrefix("198.51.100.9/32")))
+	require.NoError(t, h.c.AddRoute(routeVia("198.51.100.9/32", dark)))
+	w.pass(10 * time.Second)
+	require.True(t, s.Finished())
+	_, err = s.Read(make([]byte, 1))
+	require.Equal(t, errno.HostUnreach, err)
+}
+
+// RFC 9293 MUST-20, 3.8.3: a connection that reaches R1 has the neighbour asked
+// whether it is there. One that has moved to another link address is found.
+func TestStalledConnectionProbesNeighbor(t *testing.T) {
+	w, a, b := pair(t)
+	c, _, _, _ := connected(t, w, a, b, b4)
+	a.peer, b.peer = nil, nil
+	_, err := c.Write([]byte("x"))
+	require.NoError(t, err)
+	probes, moved := 0, false
+	for range 600 {
+		w.pass(100 * time.Millisecond)
+		for _, f := range a.take() {
+			switch s := parse(t, f); {
+			case s.eth.Type != wire.EtherTypeARP:
+				moved = moved || s.eth.Dst == hwX
+			case s.arp.Op != wire.ARPRequest:
+			case s.eth.Dst == hwB:
+				require.True(t, c.Conn().Stalled())
+				probes++
+			default:
+				w.in(a, arpFrame(hwA, wire.ARP{Op: wire.ARPReply, SenderHW: hwX, SenderIP: b4, TargetHW: hwA, TargetIP: a4}))
+			}
+		}
+		if probes > 0 && probes < 3 { // far sooner than the entry gets stale
+			require.Less(t, w.now.Sub(epoch), 12*time.Second)
+		}
+	}
+	require.Equal(t, 3, probes)
+	require.True(t, moved)
+}

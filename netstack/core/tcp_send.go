@@ -48,6 +48,10 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	off := ifc.linkLen + ipLen(h.dst)
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
 	s.collect(now)
+	if stalled := s.conn.Stalled(); stalled != s.stalled {
+		s.stalled = stalled
+		s.suspect(now)
+	}
 	if !ok {
 		s.rest()
 		return 0, phy.Offload{}
@@ -76,6 +80,16 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 		}
 	}
 	return n, offload
+}
+
+// suspect passes on the negative advice of a connection that has begun to
+// stall: RFC 9293 MUST-20, 3.8.3 (b). A neighbour that is gone, or has another
+// link address now, is found out long before the connection gives up. Routes
+// need no advice: whoever changes them moves the generation on.
+func (s *TCP) suspect(now clock.Time) {
+	if s.stalled && s.path.next.IsValid() {
+		s.path.ifc.neigh.Suspect(now, s.path.next)
+	}
 }
 
 // roomFor returns where in b the segments of a path end: at the path's MTU, or
@@ -108,12 +122,14 @@ func (s *TCP) reroute(now clock.Time) bool {
 		e = errno.NetUnreach // the address was removed
 	}
 	if e != errno.OK {
-		s.path = path{gen: s.core.gen}
+		s.path, s.parked = path{gen: s.core.gen}, false
 		s.unreachable(now, e)
 		return true
 	}
 	if p.ifc == s.path.ifc && p.next == s.path.next {
 		p.mtu = min(p.mtu, s.path.mtu) // a path MTU that was learned stays
+	} else {
+		s.parked = false // unpark does not listen to the old neighbour any more
 	}
 	if p.mtu != s.path.mtu {
 		s.conn.SetMTU(now, int(p.mtu)-ipLen(id.Remote.Addr()))

@@ -33,7 +33,8 @@ type TCP struct {
 	attached  bool // in the demultiplexer
 	dialed    bool // counted in tcpDemux.dialed
 	halfOpen  bool // counted as half-open
-	parked    bool // waits for the neighbour
+	parked    bool // waits for the neighbour path.next
+	stalled   bool // the connection has reached R1
 	released  bool // streams were given back
 
 	// Shared with the user, see tcp_shared.go.

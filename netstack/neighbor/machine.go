@@ -55,6 +55,18 @@ func (c *Cache[W]) Confirm(now clock.Time, addr netip.Addr) {
 	}
 }
 
+// Suspect notes that an upper layer makes no progress by way of addr (RFC 1122
+// 3.3.1.4: "negative advice"): if its link address is known it is asked now
+// whether it is still there. Others are ignored.
+func (c *Cache[W]) Suspect(now clock.Time, addr netip.Addr) {
+	if e := c.entries[addr]; e != nil {
+		switch e.state {
+		case Reachable, Stale, Delay:
+			c.setState(now, e, Probe, now)
+		}
+	}
+}
+
 // A Solicitation is a neighbour solicitation or ARP request that is to be sent
 // now.
 type Solicitation struct {

@@ -79,6 +79,16 @@ func (c *Cache[W]) Wait(addr netip.Addr, w W) bool {
 	return true
 }
 
+// Waiters calls yield with everything that waits. The cache must not be changed
+// meanwhile.
+func (c *Cache[W]) Waiters(yield func(W)) {
+	for e := c.ranks[rankIncomplete].first; e != nil; e = e.links[linkRank].next {
+		for _, w := range e.waiters {
+			yield(w)
+		}
+	}
+}
+
 // A Reason is why those who waited for an address are told.
 type Reason uint8
 

@@ -382,3 +382,32 @@ func TestLookupDoesNotWaitForTimers(t *testing.T) {
 	require.Equal(t, Resolved, res)
 	require.Equal(t, Delay, c.state(peer))
 }
+
+// Negative advice of an upper layer (RFC 1122 3.3.1.4) has an address that is
+// known asked at once, and no other.
+func TestSuspect(t *testing.T) {
+	for s, want := range map[State]State{
+		Reachable: Probe, Stale: Probe, Delay: Probe, Probe: Probe,
+		absent: absent, Incomplete: Incomplete, Invalid: Invalid, Permanent: Permanent,
+	} {
+		c := newCache(t, Config{}).in(s)
+		c.drain()
+		c.Suspect(c.now, peer)
+		require.Equal(t, want, c.state(peer), s)
+		if s != want {
+			require.Equal(t, []Solicitation{{Addr: peer, Unicast: true, HW: hwA}}, c.sleep(0))
+		}
+	}
+}
+
+func TestWaiters(t *testing.T) {
+	c := newCache(t, Config{})
+	for i := range 3 {
+		c.Lookup(c.now, addr(i))
+		require.True(t, c.Wait(addr(i), i))
+	}
+	c.Learn(c.now, addr(1), hwA, Solicited)
+	var all []int
+	c.Waiters(func(w int) { all = append(all, w) })
+	require.Equal(t, []int{0, 2}, all)
+}
