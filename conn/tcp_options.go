@@ -16,6 +16,9 @@ const (
 	maxBuffer = 1 << 30
 )
 
+// bufferSize returns what becomes of the size that a user asks for.
+func bufferSize(n int) int { return min(max(n, minBuffer), maxBuffer) }
+
 // The defaults of net.KeepAliveConfig.
 const (
 	defaultKeepAliveIdle     = 15 * time.Second
@@ -159,12 +162,12 @@ func KeepAlive(cfg tcp.Config, idle time.Duration, config net.KeepAliveConfig) *
 // SetReadBuffer sets how many bytes may have arrived without being read. What
 // was announced to the peer is not taken back.
 func (c *TCP) SetReadBuffer(bytes int) error {
-	return c.setBuffer(func(tc *tcp.Conn) { tc.In.SetLimit(min(max(bytes, minBuffer), maxBuffer)) })
+	return c.setBuffer(func(tc *tcp.Conn) { tc.In.SetLimit(bufferSize(bytes)) })
 }
 
 // SetWriteBuffer sets how many bytes may be written without being acknowledged.
 func (c *TCP) SetWriteBuffer(bytes int) error {
-	err := c.setBuffer(func(tc *tcp.Conn) { tc.Out.SetLimit(min(max(bytes, minBuffer), maxBuffer)) })
+	err := c.setBuffer(func(tc *tcp.Conn) { tc.Out.SetLimit(bufferSize(bytes)) })
 	if err == nil {
 		c.out.signal() // there may be room now
 	}

@@ -6,14 +6,16 @@ import (
 	"smolnet/netstack/core"
 )
 
-// SetReadBuffer sets how many bytes of datagrams may wait to be read.
+// SetReadBuffer sets how many bytes of datagrams may wait to be read: from 4 KiB
+// to 1 GiB, within the stack's memory budget.
 func (c *UDP) SetReadBuffer(bytes int) error {
-	return c.setLimits(max(bytes, minBuffer), 0)
+	return c.setLimits(bufferSize(bytes), 0)
 }
 
-// SetWriteBuffer sets how many bytes of datagrams may wait to be sent.
+// SetWriteBuffer sets how many bytes of datagrams may wait to be sent: from
+// 4 KiB to 1 GiB, within the stack's memory budget.
 func (c *UDP) SetWriteBuffer(bytes int) error {
-	return c.setLimits(0, max(bytes, minBuffer))
+	return c.setLimits(0, bufferSize(bytes))
 }
 
 // setLimits changes the bounds of the socket's queues; zero changes nothing.
