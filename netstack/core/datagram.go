@@ -123,36 +123,36 @@ func (s *datagram) receive(m packet.Meta, payload []byte) wire.Drop {
 	return wire.DropNone
 }
 
-// send writes the next datagram to b. Those whose neighbour is not known yet
-// wait with the neighbour, and those that cannot be sent are thrown away, so
-// that no destination blocks another.
+// send writes the next datagram to b. One whose neighbour is not known yet
+// waits with the neighbour, and one that cannot be sent is thrown away, so that
+// no destination blocks another; the next one's turn is after other sockets', as
+// a user may write as fast as we throw away.
 func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
-	for {
-		m, payload, ok := s.out.Peek()
-		if !ok {
-			s.rest()
-			return 0, phy.Offload{}
-		}
-		e := s.findPath(&m)
-		if e == errno.OK && s.path.ifc != ifc {
-			s.moveTo(s.path.ifc)
-			return 0, phy.Offload{}
-		}
-		n, off := 0, phy.Offload{}
-		if e == errno.OK {
-			n, off, e = s.build(now, ifc, b, &m, payload)
-		} else {
-			s.core.drop(wire.DropNoRoute)
-		}
-		s.out.Pop()
-		s.notify(tcp.EventWritable)
-		if e != errno.OK {
-			s.sendFailed(&m, e)
-		}
-		if n > 0 {
-			return n, off
-		}
+	m, payload, ok := s.out.Peek()
+	if !ok {
+		s.rest()
+		return 0, phy.Offload{}
 	}
+	e := s.findPath(&m)
+	if e == errno.OK && s.path.ifc != ifc {
+		s.moveTo(s.path.ifc)
+		return 0, phy.Offload{}
+	}
+	n, off := 0, phy.Offload{}
+	if e == errno.OK {
+		n, off, e = s.build(now, ifc, b, &m, payload)
+	} else {
+		s.core.drop(wire.DropNoRoute)
+	}
+	s.out.Pop()
+	s.notify(tcp.EventWritable)
+	if e != errno.OK {
+		s.sendFailed(&m, e)
+	}
+	if n == 0 {
+		s.enqueue()
+	}
+	return n, off
 }
 
 // build writes a datagram to b, and returns its length: zero if it does not go
