@@ -116,8 +116,10 @@ func (l *Listener) Close(now clock.Time) {
 	}
 }
 
-// receive is the LISTEN state, RFC 9293 3.10.7.2.
-func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) wire.Drop {
+// receive is the LISTEN state, RFC 9293 3.10.7.2. old is what is left of a
+// connection of the same name, or nil: a new one replaces it, but until there is
+// one it stays.
+func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte, old *timeWait) wire.Drop {
 	c := l.core
 	action, d := tcp.CheckListen(h)
 	if action == tcp.ActionReset {
@@ -145,7 +147,12 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 	l.halfOpen++
 	c.tcp.halfOpen++
 	c.stats.TCPPassiveOpens++
-	s.conn.Accept(now, c.isn.Next(now, s.conn.ID()), int(p.mtu)-ipLen(in.dst), h)
+	iss := c.isn.Next(now, s.conn.ID())
+	if old != nil {
+		iss = old.rec.NextISS(iss)
+		c.timeWait.forget(old)
+	}
+	s.conn.Accept(now, iss, int(p.mtu)-ipLen(in.dst), h)
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone

@@ -32,13 +32,14 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 	if s := c.tcp.find(&k); s != nil {
 		return s.receive(now, in, h, payload)
 	}
-	if w := c.timeWait.records[k]; w != nil {
+	w := c.timeWait.records[k]
+	if w != nil {
 		if d, done := c.receiveTimeWait(now, in, w, h, payload); done {
 			return d
 		}
 	}
 	if l := c.tcp.listener(in.dst, h.DstPort); l != nil {
-		return l.receive(now, in, h, payload)
+		return l.receive(now, in, h, payload, w)
 	}
 	c.sendReset(in, h, len(payload))
 	return wire.DropNoConn

@@ -306,6 +306,51 @@ func TestTimeWaitAnswers(t *testing.T) {
 	require.Equal(t, wire.SYN|wire.ACK, h.one().tcp.Flags)
 }
 
+// RFC 9293 MAY-2, 3.6.1: what reopens begins beyond the old sequence numbers, however
+// many those were; and while nothing reopens, TIME-WAIT goes on.
+func TestTimeWaitReopens(t *testing.T) {
+	w, h := open(t)
+	srv := h.listen(w.now, core.ListenOptions{Local: port(8), Backlog: 1})
+	send := func(from uint16, f wire.TCPFlags, seq, ack uint32) {
+		w.in(h, frameTo(h, tcpPacket(x4, a4, wire.TCP{SrcPort: from, DstPort: 8, Seq: seq, Ack: ack, Flags: f, Window: 1000}, "")))
+	}
+	send(7, wire.SYN, 100, 0)
+	iss := h.one().tcp.Seq
+	send(7, wire.ACK, 101, iss+1)
+	srv.l.Taken()
+	const size = 300_000 // sent without time passing: far ahead of the clock of ISNs
+	next := iss + 1
+	for rest := size; rest > 0; {
+		n, _ := srv.conns[0].Write(make([]byte, min(rest, 900)))
+		rest -= n
+		w.run()
+		h.take()
+		next += uint32(n)
+		send(7, wire.ACK, 101, next)
+	}
+	srv.conns[0].Close()
+	w.run()
+	h.take()
+	send(7, wire.FIN|wire.ACK, 101, next+1)
+	h.take()
+	require.Equal(t, 1, h.c.Stats().TimeWait)
+
+	send(9, wire.SYN, 100, 0) // the backlog is full
+	h.take()
+	send(7, wire.SYN, 5000, 0)
+	require.Empty(t, h.take())
+	require.Equal(t, 1, h.c.Stats().TimeWait, "no connection, no end of TIME-WAIT")
+	send(9, wire.RST, 101, 0)
+	send(7, wire.SYN, 5000, 0)
+	syn := h.one().tcp
+	require.Equal(t, wire.SYN|wire.ACK, syn.Flags)
+	require.Greater(t, int32(syn.Seq-next), int32(65535))
+	require.Zero(t, h.c.Stats().TimeWait)
+	send(7, wire.RST, 5001, 0)
+
+	require.Zero(t, h.c.Stats().Connections)
+}
+
 // Segments for nobody: RFC 9293 3.10.7.1, 3.10.7.2; and flags that make no
 // sense open nothing.
 func TestStraySegments(t *testing.T) {

@@ -67,7 +67,6 @@ func (c *Core) receiveTimeWait(now clock.Time, in *inbound, w *timeWait, h *wire
 	action, d := w.rec.Receive(now, h, len(payload))
 	switch action {
 	case tcp.ActionReopen:
-		c.timeWait.forget(w)
 		return wire.DropNone, false
 	case tcp.ActionReset:
 		c.sendReset(in, h, len(payload))

@@ -62,7 +62,7 @@ const (
 	ActionNone   Action = iota
 	ActionReset         // answer with Reset (RFC 9293 3.10.7.1 form)
 	ActionAck           // TIME-WAIT record: answer with its Ack
-	ActionReopen        // TIME-WAIT record: this SYN may open a new connection (RFC 6191 / RFC 9293 MAY-2); forget the record
+	ActionReopen        // TIME-WAIT record: this SYN may open a new connection (RFC 6191 / RFC 9293 MAY-2), with the record's NextISS; if it does, forget the record
 )
 
 // A Segment is what Send wrote.

@@ -11,7 +11,7 @@ import (
 	"smolnet/netstack/wire"
 )
 
-// One lost segment at the head of a burst, and a budget that the rest of the
+// More than a page is lost at the head of a burst, with a budget that the rest of the
 // burst would fill: the text that fills the gap must always find room.
 func TestGapCannotBlockItself(t *testing.T) {
 	const budget = 8 * stream.PageSize
@@ -28,7 +28,7 @@ func TestGapCannotBlockItself(t *testing.T) {
 			h.in(TCP{Seq: uint32(1 + at), Ack: 1, Flags: ACK}, data[at:at+n])
 			h.all()
 		}
-		for at := 1000; at < len(data); at += 1000 {
+		for at := 10_000; at < len(data); at += 1000 {
 			send(at)
 		}
 		got := ""

@@ -122,6 +122,17 @@ func (w *TimeWait) reopens(syn *wire.TCP) bool {
 	return later
 }
 
+// reopenGap is how far beyond the old connection's sequence numbers those of a
+// new one begin at least: more than an unscaled window.
+const reopenGap = 1<<16 + 1
+
+// NextISS returns the initial sequence number for the connection that ActionReopen
+// lets in: iss, unless that is in reach of the old one's numbers. RFC 9293 MAY-2,
+// 3.6.1, (1): it may be accepted if the TCP "assigns its initial sequence number for
+// the new connection to be larger than the largest sequence number it used on the
+// previous connection incarnation".
+func (w *TimeWait) NextISS(iss Seq) Seq { return maxSeq(iss, w.sndNxt+reopenGap) }
+
 // Ack fills out with the acknowledgment that ActionAck asks for.
 func (w *TimeWait) Ack(now clock.Time, out *wire.TCP) {
 	*out = wire.TCP{

@@ -288,3 +288,17 @@ func TestTimeWaitAllocs(t *testing.T) {
 	}))
 	require.Less(t, clock.Time(0), w.Deadline())
 }
+
+// The number that a reopened connection begins with lies beyond the old one's,
+// also where they wrap.
+func TestTimeWaitNextISS(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.to(tcp.StateTimeWait)
+		snd, _ := nxt(tcp.StateTimeWait)
+		w := h.c.TimeWait()
+		least := tcp.Seq(h.iss+snd) + 65537
+		require.Equal(t, least, w.NextISS(tcp.Seq(h.iss)))
+		require.Equal(t, least, w.NextISS(least-1))
+		require.Equal(t, least+1, w.NextISS(least+1))
+	})
+}
