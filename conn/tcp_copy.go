@@ -42,32 +42,54 @@ func (c *TCP) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // WriteTo implements io.WriterTo: it reads until the peer's end and writes it
-// all to w. The connection is free for others while w is being written.
+// all to w. The connection is free for others while w is being written. While
+// there is nothing to read it holds no buffer: idle connections that are copied
+// from cost no more than others.
 func (c *TCP) WriteTo(w io.Writer) (int64, error) {
 	if !c.ok() {
 		return 0, errInvalid
 	}
-	buf := copyBuffers.Get().(*[copySize]byte)
-	defer copyBuffers.Put(buf)
 	var total int64
 	for {
-		n, err := c.Read(buf[:])
-		if n > 0 {
-			m, werr := w.Write(buf[:n])
-			total += int64(min(max(m, 0), n))
-			if werr == nil && m < n {
-				werr = io.ErrShortWrite
-			}
-			if werr != nil {
-				return total, c.fail("writeto", "", werr)
-			}
-		}
-		if err == io.EOF {
-			return total, nil
-		}
+		c.awaitReadable()
+		n, end, err := c.copyTo(w)
+		total += n
 		if err != nil {
 			return total, c.fail("writeto", "", err)
 		}
+		if end {
+			return total, nil
+		}
+	}
+}
+
+// copyTo reads once and writes what it got to w. It says how much that was, and
+// whether it was the end.
+func (c *TCP) copyTo(w io.Writer) (written int64, end bool, err error) {
+	buf := copyBuffers.Get().(*[copySize]byte)
+	defer copyBuffers.Put(buf)
+	n, err := c.Read(buf[:])
+	if n == 0 {
+		if err == io.EOF {
+			return 0, true, nil
+		}
+		return 0, false, err
+	}
+	m, err := w.Write(buf[:n]) // a Read that got something has no error
+	if err == nil && m < n {
+		err = io.ErrShortWrite
+	}
+	return int64(min(max(m, 0), n)), false, err
+}
+
+// awaitReadable waits until a Read would not. Another reader may come first.
+func (c *TCP) awaitReadable() {
+	if c.enter(&c.in) != nil {
+		return
+	}
+	defer c.release(&c.in)
+	for c.pending(&c.in) == nil && !c.readShut.Load() && !c.s.Readable() {
+		c.in.wait()
 	}
 }
 

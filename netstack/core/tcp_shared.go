@@ -68,6 +68,13 @@ func (s *TCP) Read(b []byte) (int, error) {
 	return 0, errno.WouldBlock
 }
 
+// Readable reports whether Read has something to say: bytes, the end or an
+// error. Any goroutine, the reader's.
+func (s *TCP) Readable() bool {
+	return s.conn.In.Len() > 0 ||
+		s.status.Load()&(statusPeerClosed|statusFailed) != 0 || intent(s.intent.Load())&(intentCloseRead|intentClose|intentAbort) != 0
+}
+
 // Write copies b to the send stream. It returns a short count and
 // errno.WouldBlock when that is full, errno.NoBufs if the memory budget is used
 // up and nothing is on its way that would give some back. Once a failed
