@@ -53,7 +53,7 @@ type Config struct {
 
 // Limits are the named bounds. Zero means default, negative is refused.
 type Limits struct {
-	Memory      int64 // pages, rings, queued packets: bytes; default 256 MiB
+	Memory      int64 // pages, queued packets, 2 KiB for each TCP socket: bytes; default 256 MiB
 	Connections int   // TCP connections, half-open ones included; default 1<<20
 	TimeWait    int   // records, default 65536; the one that is nearest to its end goes first
 	HalfOpen    int   // SYN-RECEIVED in all listeners, default 4096

@@ -101,7 +101,7 @@ func New(cfg Config) (*Core, error) {
 	c.ids.init(c.rand)
 	c.drawPrice()
 	c.tcp.init()
-	c.timeWait.init(limits.TimeWait)
+	c.timeWait.init(limits.TimeWait, pool)
 	c.udp.init()
 	return c, nil
 }

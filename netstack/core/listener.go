@@ -142,6 +142,9 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 		Local:  netip.AddrPortFrom(in.dst, h.DstPort),
 		Remote: netip.AddrPortFrom(in.src, h.SrcPort),
 	}, l.cfg, p)
+	if s == nil {
+		return wire.DropNoMemory
+	}
 	s.listener = l
 	s.halfOpen = true
 	l.halfOpen++

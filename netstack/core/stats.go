@@ -33,7 +33,7 @@ type Stats struct {
 	TCPFailed               uint64 // connections that ended with an error
 	TCPResetsIn             uint64 // segments with RST
 	TCPResetsOut            uint64
-	TCPTimeWaitEvicted      uint64 // records that made room for others
+	TCPTimeWaitEvicted      uint64 // records that made room for others, or found no memory
 	UDPIn, UDPOut           uint64 // datagrams
 	PingIn, PingOut         uint64 // of echo sockets
 	Resolved, NotResolved   uint64 // neighbours that answered, that did not

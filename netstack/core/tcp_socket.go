@@ -35,7 +35,7 @@ type TCP struct {
 	halfOpen  bool // counted as half-open
 	parked    bool // waits for the neighbour path.next
 	stalled   bool // the connection has reached R1
-	released  bool // streams were given back
+	released  bool // streams and the charge were given back
 
 	// Shared with the user, see tcp_shared.go.
 	status   atomic.Uint32
@@ -98,6 +98,9 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 		return nil, e
 	}
 	s := c.newTCP(tcp.ID{Local: local, Remote: remote}, o.Config, p)
+	if s == nil {
+		return nil, errno.NoBufs
+	}
 	s.waiter = o.Waiter
 	s.dialed = true
 	c.tcp.dialed[local]++
@@ -156,8 +159,17 @@ func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.E
 	return netip.AddrPortFrom(a, port), errno.OK
 }
 
-// newTCP makes a socket and adds it to the demultiplexer.
+// socketCharge is what a TCP socket counts for in the memory budget, besides
+// its pages: the object, with what the demultiplexer has of it. rest gives it
+// back.
+const socketCharge = 2 << 10
+
+// newTCP makes a socket and adds it to the demultiplexer. Without memory for it
+// it returns nil.
 func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
+	if !c.pool.Reserve(socketCharge) {
+		return nil
+	}
 	if cfg == nil {
 		cfg = &c.cfg.TCP
 	}
@@ -348,6 +360,7 @@ func (s *TCP) rest() {
 		s.released = true
 		s.conn.In.Reset()
 		s.conn.Out.Reset()
+		s.core.pool.Unreserve(socketCharge)
 	}
 }
 

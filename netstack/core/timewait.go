@@ -2,6 +2,7 @@ package core
 
 import (
 	"smolnet/netstack/clock"
+	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/timer"
 	"smolnet/netstack/wire"
@@ -13,31 +14,41 @@ type timeWait struct {
 	timer timer.Entry
 }
 
+// recordCharge is what a record counts for in the memory budget, with its place
+// in the table.
+const recordCharge = 256
+
 // timeWaits are the records of all connections in TIME-WAIT. There are at most
 // limit: the one that is nearest to its end makes room.
 type timeWaits struct {
 	records map[connKey]*timeWait
 	timers  timer.Queue[*timeWait]
 	limit   int
+	pool    *stream.Pool
 }
 
-func (t *timeWaits) init(limit int) {
+func (t *timeWaits) init(limit int, pool *stream.Pool) {
 	t.records = make(map[connKey]*timeWait)
 	t.limit = limit
+	t.pool = pool
 }
 
-// add keeps a record, and reports whether another one had to go.
-func (t *timeWaits) add(rec tcp.TimeWait) (evicted bool) {
+// add keeps a record, and reports whether another one had to go, or this one for
+// want of memory.
+func (t *timeWaits) add(rec tcp.TimeWait) (lost bool) {
 	if len(t.records) >= t.limit {
 		if old, ok := t.timers.Pop(clock.Never); ok {
 			t.forget(old)
-			evicted = true
+			lost = true
 		}
+	}
+	if !t.pool.Reserve(recordCharge) {
+		return true
 	}
 	w := &timeWait{rec: rec}
 	t.records[w.key()] = w
 	t.timers.Set(&w.timer, w, rec.Deadline())
-	return evicted
+	return lost
 }
 
 func (w *timeWait) key() connKey {
@@ -48,6 +59,7 @@ func (w *timeWait) key() connKey {
 func (t *timeWaits) forget(w *timeWait) {
 	t.timers.Set(&w.timer, w, 0)
 	delete(t.records, w.key())
+	t.pool.Unreserve(recordCharge)
 }
 
 // expire forgets the records whose time is over.
