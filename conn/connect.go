@@ -31,6 +31,9 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 	var err error
 	doErr := st.Do(func(co *core.Core) {
 		s, err = co.DialTCP(st.Now(), core.DialOptions{Local: local, Remote: remote, Config: cfg, Waiter: c})
+		if err == nil {
+			c.bind(s, false) // before Shutdown can meet c among the Waiters
+		}
 	})
 	switch {
 	case doErr != nil:
@@ -40,8 +43,13 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 	}
 	for {
 		if s.Connected() {
-			c.bind(s, false)
-			return c, nil
+			select {
+			case <-st.Closing(): // Shutdown may have missed it
+				s.Abort()
+				return nil, net.ErrClosed
+			default:
+				return c, nil
+			}
 		}
 		if e := s.Err(); e != errno.OK {
 			s.Close()

@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,12 +16,14 @@ import (
 	"smolnet/dialer"
 	"smolnet/listener"
 	"smolnet/netstack"
+	"smolnet/netstack/core"
 	"smolnet/phy"
 )
 
 // Bounds of the traffic that stacks are closed under.
 const (
 	closeRounds  = 5
+	meetings     = 200
 	echoPairs    = 16
 	echoWindow   = 8 // datagrams under way between two sockets
 	tooLong      = 10 * time.Second
@@ -192,6 +196,75 @@ func TestEndInCommotion(t *testing.T) {
 				case <-time.After(tooLong):
 					t.Fatal("users of a stack that has ended are still waiting")
 				}
+			}
+		})
+	}
+}
+
+// TestListenDuringShutdown: a listener that comes to be while Shutdown looks for
+// listeners does not outlive the call that made it.
+func TestListenDuringShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := pair(t, phy.PipeConfig{})
+		_, s := connection(t, a, b) // keeps Shutdown waiting
+		release, listening, down := make(chan struct{}), make(chan error), make(chan error)
+		go func() { _ = a.Do(func(*core.Core) { <-release }) }()
+		synctest.Wait()
+		go func() { _, err := listener.Listen(a, "tcp", ":80"); listening <- err }()
+		synctest.Wait()
+		go func() { down <- a.Shutdown(t.Context()) }()
+		synctest.Wait()
+		close(release)
+		require.ErrorIs(t, <-listening, net.ErrClosed)
+		d := dialer.Dialer{Stack: b}
+		_, err := d.Dial("tcp", "192.0.2.1:80")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.NoError(t, s.Close())
+		require.NoError(t, <-down)
+	})
+}
+
+// TestShutdownMeets has Shutdown meet listeners and connections at the moment
+// in which they come to be.
+func TestShutdownMeets(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*netstack.Stack) error
+	}{
+		{"Listen", func(st *netstack.Stack) error {
+			_, err := listener.Listen(st, "tcp", ":80")
+			return err
+		}},
+		{"Dial", func(st *netstack.Stack) error {
+			d := dialer.Dialer{Stack: st}
+			_, err := d.Dial("tcp", "192.0.2.2:80")
+			return err
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for i := range meetings {
+				a, b := pair(t, phy.PipeConfig{})
+				l, err := listener.Listen(b, "tcp", ":80")
+				require.NoError(t, err)
+				go func() {
+					for {
+						c, err := l.Accept()
+						if err != nil {
+							return
+						}
+						go func() { _, _ = c.Read(make([]byte, 1)); _ = c.Close() }()
+					}
+				}()
+				met := make(chan error)
+				go func() { met <- c.do(a) }()
+				<-time.After(time.Duration(i) * time.Microsecond) // each time a bit later
+				ctx, cancel := context.WithTimeout(t.Context(), tooLong)
+				require.NoError(t, a.Shutdown(ctx))
+				cancel()
+				if err := <-met; err != nil {
+					require.ErrorIs(t, err, net.ErrClosed)
+				}
+				require.NoError(t, b.Close())
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func TestCloseLeavesRings(t *testing.T) {
 // TestCloseWithUsersInside has one reader and one writer in the rings when the
 // core ends: for the race detector.
 func TestCloseWithUsersInside(t *testing.T) {
-	const rounds = 30
+	const rounds = 10
 	for range rounds {
 		w, a := alone(t)
 		u, err := a.c.OpenUDP(w.now, core.UDPOptions{Local: at(a4, 9), RecvLimit: packet.Limits{Packets: 8}})
