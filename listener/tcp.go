@@ -94,8 +94,18 @@ func (cfg *Config) listen(network string, laddr netip.AddrPort) (*TCP, error) {
 		ip = net.IPv6zero
 	}
 	l.addr = net.TCPAddr{IP: ip, Port: int(a.Port()), Zone: a.Addr().Zone()}
-	l.stop = l.st.OnShutdown(func() { _ = l.Close() })
-	return l, nil
+	l.stop = l.st.OnShutdown(func() {
+		if !l.closing.Swap(true) {
+			l.end()
+		}
+	})
+	select {
+	case <-l.st.Closing(): // perhaps before that, and then nobody ends l
+		_ = l.Close()
+		return nil, net.ErrClosed
+	default:
+		return l, nil
+	}
 }
 
 // local returns the address as the core wants it: not valid for both families,
@@ -182,8 +192,14 @@ func (l *TCP) Close() error {
 	if l.closing.Swap(true) {
 		return conn.OpError("close", "", l.network, nil, &l.addr, net.ErrClosed)
 	}
-	close(l.closed)
 	l.stop()
+	l.end()
+	return nil
+}
+
+// end is Close and what Shutdown does, for the one who has set closing.
+func (l *TCP) end() {
+	close(l.closed)
 	l.deadline.end()
 	_ = l.st.Do(func(*core.Core) { l.l.Close(l.st.Now()) }) // a stack that has ended has no listeners
 	for {
@@ -192,7 +208,7 @@ func (l *TCP) Close() error {
 			l.l.Taken()
 			_ = c.Abort()
 		default:
-			return nil
+			return
 		}
 	}
 }
