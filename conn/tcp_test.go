@@ -325,7 +325,8 @@ func TestLingerWaitsNoLonger(t *testing.T) {
 
 func TestUserTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, _, l := established(t)
+		l := connect(t, phy.PipeConfig{Medium: phy.MediumIP}) // no neighbours to be missed
+		c, _ := dialled(t, l.a, l.b, addrB)
 		require.NoError(t, c.SetUserTimeout(20*time.Second))
 		l.cut(true)
 		start := time.Now()
