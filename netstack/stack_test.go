@@ -87,6 +87,7 @@ func TestConfigErrors(t *testing.T) {
 		{"hop limit", netstack.Config{Device: dev(phy.MediumIP), HopLimit: 256}, "HopLimit"},
 		{"slack", netstack.Config{Device: dev(phy.MediumIP), TimerSlack: -1}, "TimerSlack"},
 		{"memory", netstack.Config{Device: dev(phy.MediumIP), Limits: netstack.Limits{Memory: -1}}, "Limits.Memory"},
+		{"sockets", netstack.Config{Device: dev(phy.MediumIP), Limits: netstack.Limits{Sockets: -1}}, "Limits.Sockets"},
 		{"outbox", netstack.Config{Device: dev(phy.MediumIP), Limits: netstack.Limits{Outbox: -1}}, "Limits.Outbox"},
 		{"UDP buffer", netstack.Config{Device: dev(phy.MediumIP), UDP: netstack.UDPConfig{RecvBuffer: -1}}, "UDP.RecvBuffer"},
 		{"small buffer", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{RecvBuffer: 100}}, "TCP.RecvBuffer"},

@@ -12,6 +12,7 @@ import (
 const (
 	DefaultMemory      = 256 << 20
 	DefaultConnections = 1 << 20
+	DefaultSockets     = 65536
 	DefaultTimeWait    = 65536
 	DefaultHalfOpen    = 4096
 	DefaultNeighbors   = neighbor.DefaultMaxEntries
@@ -55,6 +56,7 @@ type Config struct {
 type Limits struct {
 	Memory      int64 // pages, queued packets, 2 KiB for each TCP socket: bytes; default 256 MiB
 	Connections int   // TCP connections, half-open ones included; default 1<<20
+	Sockets     int   // datagram sockets and listeners, default 65536
 	TimeWait    int   // records, default 65536; the one that is nearest to its end goes first
 	HalfOpen    int   // SYN-RECEIVED in all listeners, default 4096
 	Neighbors   int   // entries per interface, default 1024
@@ -73,6 +75,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		def   int
 	}{
 		{"Connections", &l.Connections, DefaultConnections},
+		{"Sockets", &l.Sockets, DefaultSockets},
 		{"TimeWait", &l.TimeWait, DefaultTimeWait},
 		{"HalfOpen", &l.HalfOpen, DefaultHalfOpen},
 		{"Neighbors", &l.Neighbors, DefaultNeighbors},

@@ -37,7 +37,8 @@ type Listener struct {
 }
 
 // ListenTCP listens. errno.AddrInUse, errno.AddrNotAvail (the address is not
-// ours, or no port is left), errno.Invalid (no Accept, multicast or broadcast).
+// ours, or no port is left), errno.Invalid (no Accept, multicast or broadcast),
+// errno.NoBufs (Limits.Sockets, or the memory budget is nearly used up).
 func (c *Core) ListenTCP(now clock.Time, o ListenOptions) (*Listener, error) {
 	c.attend(now)
 	if c.closed {
@@ -66,6 +67,10 @@ func (c *Core) ListenTCP(now clock.Time, o ListenOptions) (*Listener, error) {
 		l.backlog = DefaultBacklog
 	}
 	l.backlog = min(l.backlog, MaxBacklog)
+	if c.crowded() {
+		return nil, errno.NoBufs
+	}
+	c.tcp.listening++
 	c.tcp.listeners[port] = append(c.tcp.listeners[port], l)
 	return l, nil
 }
@@ -95,6 +100,7 @@ func (l *Listener) Close(now clock.Time) {
 		return
 	}
 	l.closed = true
+	l.core.tcp.listening--
 	c, port := l.core, l.local.Port()
 	ls := slices.DeleteFunc(c.tcp.listeners[port], func(x *Listener) bool { return x == l })
 	if len(ls) == 0 {

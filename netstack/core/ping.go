@@ -32,7 +32,8 @@ type pingKey struct {
 
 // OpenPing opens an echo socket with a random identifier. errno.Invalid (no
 // family), errno.AFNoSupport (two of them), errno.AddrNotAvail, errno.NetUnreach
-// (connected), errno.NoBufs (there are [MaxPings]).
+// (connected), errno.NoBufs (there are [MaxPings], or
+// Limits.Sockets, or the memory budget is nearly used up).
 func (c *Core) OpenPing(now clock.Time, o PingOptions) (*Ping, error) {
 	c.attend(now)
 	if c.closed {
@@ -53,7 +54,7 @@ func (c *Core) OpenPing(now clock.Time, o PingOptions) (*Ping, error) {
 	} else if hasSource(local) && !c.isLocal(local) {
 		return nil, errno.AddrNotAvail
 	}
-	if len(c.pings) >= MaxPings {
+	if len(c.pings) >= MaxPings || c.crowded() {
 		return nil, errno.NoBufs
 	}
 	s := &Ping{}

@@ -128,3 +128,10 @@ func (q *runQueue) remove(s *socket) {
 	}
 	*q = rest
 }
+
+// crowded reports whether there is no room for another datagram socket or
+// listener: they are too many, or the last part of the memory budget has begun,
+// which is for what exists.
+func (c *Core) crowded() bool {
+	return c.udp.open+len(c.pings)+c.tcp.listening >= c.cfg.Limits.Sockets || c.pool.Tight()
+}

@@ -58,9 +58,7 @@ func (c *Core) Stats() Stats {
 	st.Connections = len(c.tcp.conns)
 	st.HalfOpen = c.tcp.halfOpen
 	st.TimeWait = len(c.timeWait.records)
-	for _, ls := range c.tcp.listeners {
-		st.Listeners += len(ls)
-	}
+	st.Listeners = c.tcp.listening
 	st.UDPSockets = c.udp.open
 	st.PingSockets = len(c.pings)
 	for _, ifc := range c.ifcs {

@@ -68,7 +68,8 @@ func (d *udpDemux) taken(a netip.Addr, port uint16, reuse bool) bool {
 // OpenUDP opens a socket. errno.AddrInUse, errno.AddrNotAvail (the address is
 // not ours, or no port is left), errno.AFNoSupport, errno.Invalid (remote port
 // 0), errno.NetUnreach, errno.Acces (connected to a broadcast address without
-// Broadcast).
+// Broadcast), errno.NoBufs (Limits.Sockets, or the memory budget is nearly
+// used up).
 func (c *Core) OpenUDP(now clock.Time, o UDPOptions) (*UDP, error) {
 	c.attend(now)
 	if c.closed {
@@ -105,12 +106,11 @@ func (c *Core) OpenUDP(now clock.Time, o UDPOptions) (*UDP, error) {
 	} else if c.udp.taken(s.local, s.port, s.reuse) {
 		return nil, errno.AddrInUse
 	}
-	if s.remote.IsValid() {
-		k := s.key()
-		if c.udp.connected[k] != nil {
-			return nil, errno.AddrInUse
-		}
-		c.udp.connected[k] = s
+	if s.remote.IsValid() && c.udp.connected[s.key()] != nil {
+		return nil, errno.AddrInUse
+	}
+	if c.crowded() {
+		return nil, errno.NoBufs
 	}
 	s.attach()
 	return s, nil
@@ -166,6 +166,8 @@ func (s *UDP) attach() {
 	p.all = append(p.all, s)
 	if !s.remote.IsValid() {
 		p.bound = append(p.bound, s)
+	} else {
+		d.connected[s.key()] = s
 	}
 	d.open++
 }
