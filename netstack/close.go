@@ -175,7 +175,10 @@ func (st *Stack) end(err error) {
 	st.core.Close(now)
 	st.core.BeginTurn(now)
 	for i := range st.links { // the resets, as far as the devices take them
-		_, _, _ = st.links[i].send(now)
+		// There is one for each connection, and nobody adds to what is queued.
+		for more := true; more; {
+			_, more, _ = st.links[i].send(now)
+		}
 	}
 	st.core.EndTurn(now) // users hear of it, whatever became of the device
 	if st.err = err; err == nil {

@@ -2,6 +2,7 @@ package netstack_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -268,4 +269,32 @@ func TestShutdownMeets(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCloseResetsAll: every connection is reset, however many there are.
+func TestCloseResetsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const conns = 600 // more than are sent in one turn
+		a, b := pair(t, phy.PipeConfig{Queue: 2 * conns})
+		l, err := listener.Listen(b, "tcp", ":80")
+		require.NoError(t, err)
+		d := dialer.Dialer{Stack: a}
+		var peers []net.Conn
+		for range conns {
+			_, err := d.Dial("tcp", "192.0.2.2:80")
+			require.NoError(t, err)
+			s, err := l.Accept()
+			require.NoError(t, err)
+			peers = append(peers, s)
+		}
+		resets := b.Stats().TCPResetsIn
+		require.NoError(t, a.Close())
+		for _, s := range peers {
+			_, err := s.Read(make([]byte, 1))
+			if !errors.Is(err, net.ErrClosed) { // b ended with its cable, if it has read everything
+				require.ErrorIs(t, err, syscall.ECONNRESET)
+			}
+		}
+		require.EqualValues(t, conns, b.Stats().TCPResetsIn-resets)
+	})
 }
