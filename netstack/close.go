@@ -37,8 +37,12 @@ func (st *Stack) Close() error {
 // too. Then, or when ctx ends, it closes the stack. The error is ctx's if there
 // were connections left, net.ErrClosed if the stack had ended before.
 //
-// It must not be called on the poll goroutine.
+// On the poll goroutine, which cannot wait, it does nothing and returns
+// [ErrOnLoop].
 func (st *Stack) Shutdown(ctx context.Context) error {
+	if st.onLoop() {
+		return ErrOnLoop
+	}
 	defer st.Close()
 	st.beginClosing()
 	for _, fn := range st.takeHooks() {
@@ -167,6 +171,7 @@ func (st *Stack) Err() error {
 // end is the last thing the poll goroutine does. err is the device's, nil if
 // the user closed the stack.
 func (st *Stack) end(err error) {
+	st.place.Store(inTurn)
 	st.beginClosing()
 	for _, cmd := range st.takeCommands(true) {
 		cmd.done <- false

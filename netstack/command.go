@@ -1,11 +1,17 @@
 package netstack
 
 import (
+	"errors"
 	"net"
 	"runtime"
 
 	"smolnet/netstack/core"
 )
+
+// ErrOnLoop is returned by what cannot be done on the poll goroutine outside of
+// Do: where a device's tracer, a Logger, NewCongestion or a Waiter is called, the
+// loop is in the middle of its work, and cannot wait for itself.
+var ErrOnLoop = errors.New("netstack: called on the poll goroutine")
 
 // A command is a function that waits for its turn on the poll goroutine.
 type command struct {
@@ -15,13 +21,16 @@ type command struct {
 
 // Do calls fn on the poll goroutine, where the core may be used, and returns
 // when fn has. fn must not block: the whole stack waits for it. It may call Do
-// and Close. The error is net.ErrClosed if the stack has ended and fn was not
-// called.
+// and Close. If fn was not called the error is net.ErrClosed, as the stack has
+// ended, or [ErrOnLoop].
 //
 // Do is the way to everything that has no method of its own; what fn learns of
 // the core is stale as soon as Do returns.
 func (st *Stack) Do(fn func(*core.Core)) error {
-	if st.inCommand.Load() && st.onLoop() {
+	if place := st.place.Load(); place != inWait && st.onLoop() {
+		if place == inTurn {
+			return ErrOnLoop
+		}
 		fn(st.core)
 		return nil
 	}
@@ -46,12 +55,12 @@ func (st *Stack) runCommands() {
 	if len(cmds) == 0 {
 		return
 	}
-	st.inCommand.Store(true)
+	st.place.Store(inCommand)
 	for _, cmd := range cmds {
 		cmd.fn(st.core)
 		cmd.done <- true
 	}
-	st.inCommand.Store(false)
+	st.place.Store(inWait)
 	clear(cmds)
 	st.spare = cmds[:0]
 }
@@ -68,10 +77,14 @@ func (st *Stack) takeCommands(last bool) []command {
 	return cmds
 }
 
-// read calls fn where it may look at the core: on the poll goroutine or, once
-// that has ended, here.
+// read calls fn where it may look at the core: on the poll goroutine, in the
+// middle of a turn too, or, once that has ended, here.
 func (st *Stack) read(fn func(*core.Core)) {
-	if st.Do(fn) == nil {
+	switch st.Do(fn) {
+	case nil:
+		return
+	case ErrOnLoop:
+		fn(st.core)
 		return
 	}
 	<-st.done

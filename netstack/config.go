@@ -53,7 +53,8 @@ type Config struct {
 	Limits Limits
 
 	// Logger hears of the stack's start and end and of its device's failure.
-	// Default: nothing is logged.
+	// Default: nothing is logged. It is called on the poll goroutine: it must
+	// not block, nor wait for the stack (see ErrOnLoop).
 	Logger *slog.Logger
 
 	// Rand is the source of the stack's secret seed and hardware address.
@@ -117,7 +118,8 @@ type TCPConfig struct {
 	NoWindowScale bool // do not offer window scaling (RFC 7323)
 
 	// NewCongestion makes the congestion controller of a connection. Default:
-	// the stack's choice.
+	// the stack's choice. It is called on the poll goroutine: it must not block,
+	// nor wait for the stack (see ErrOnLoop).
 	NewCongestion func() tcp.Congestion
 }
 

@@ -27,6 +27,13 @@ const (
 	loopKicked                // somebody has work for it: it will not sleep before it has looked
 )
 
+// Places of the poll goroutine.
+const (
+	inWait    int32 = iota // in Device.Wait or between the others: nobody is called
+	inCommand              // in a function that was passed to Do, which may use the core
+	inTurn                 // in a turn, or ending: what is called from there may not
+)
+
 // A link is an interface and the device behind it.
 type link struct {
 	dev  phy.Device
@@ -113,6 +120,8 @@ func (st *Stack) poll() error {
 // turn does everything that can be done at the instant now. It reports whether
 // it left work for another turn.
 func (st *Stack) turn(now clock.Time) (more bool, err error) {
+	st.place.Store(inTurn)
+	defer st.place.Store(inWait)
 	st.core.BeginTurn(now)
 	for i := range st.links {
 		m, err := st.links[i].receive(now)

@@ -39,7 +39,10 @@ const (
 const loopbackMTU = 65535
 
 // A Stack is a running TCP/IP stack. Its methods may be called from any
-// goroutine.
+// goroutine. On the poll goroutine outside of Do, where devices, Loggers and
+// congestion controllers are called, those that only look and Close work as
+// elsewhere; those that change something, dials and listens included, return
+// [ErrOnLoop].
 type Stack struct {
 	start time.Time
 	cfg   Config
@@ -50,7 +53,7 @@ type Stack struct {
 
 	state      atomic.Int32 // loopRunning, ...
 	closeAsked atomic.Bool
-	inCommand  atomic.Bool
+	place      atomic.Int32 // inWait, ...: what onLoop is worth asking for
 	loopID     atomic.Uint64
 
 	mu        sync.Mutex // guards what follows, up to the blank line

@@ -25,7 +25,8 @@ type PcapConfig struct {
 	// Microseconds writes the older form of the file, for readers that know
 	// no other.
 	Microseconds bool
-	// Now is the time that frames are stamped with; nil means time.Now.
+	// Now is the time that frames are stamped with; nil means time.Now. Like
+	// OnError it must not block, nor wait for the stack whose poll loop calls it.
 	Now func() time.Time
 	// OnError is told the first error of the writer, on the goroutine that
 	// uses the device at that moment. It may be nil: Err tells, too.

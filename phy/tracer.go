@@ -17,7 +17,8 @@ type Tracer struct {
 // NewTracer returns dev with its frames traced to fn, on the goroutine that
 // uses the device. A line is "rx" or "tx", as seen from the device's user, and
 // the frame as [wire.Dump] writes it, without a newline; it is valid during
-// the call.
+// the call. That goroutine is a stack's poll loop: fn must not block, nor wait
+// for the stack.
 func NewTracer(dev Device, fn func(line []byte)) *Tracer {
 	t := &Tracer{}
 	t.observer = observer{Device: dev, caps: dev.Capabilities()}
@@ -32,7 +33,8 @@ func NewTracer(dev Device, fn func(line []byte)) *Tracer {
 // NewLogTracer returns dev with its frames logged at slog.LevelDebug: the
 // message "frame" with attributes dir ("rx" or "tx"), len (bytes) and frame
 // (as [wire.Dump] writes it). It costs next to nothing while that level is
-// off.
+// off. log's handler must not block, nor wait for the stack whose poll loop
+// calls it.
 func NewLogTracer(dev Device, log *slog.Logger) *Tracer {
 	t := &Tracer{}
 	t.observer = observer{Device: dev, caps: dev.Capabilities()}
