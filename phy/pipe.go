@@ -13,6 +13,9 @@ const (
 	// MaxPipeQueue is the largest Queue of a [PipeConfig].
 	MaxPipeQueue = 1 << 16
 
+	// MaxLoopbackMemory is how many bytes of buffers a [Loopback] has at most.
+	MaxLoopbackMemory = 2 << 20
+
 	// pipeSignalEvery is how many frames an end commits before it gets a
 	// sleeping peer up, unless Flush comes first.
 	pipeSignalEvery = 32
@@ -83,22 +86,24 @@ func Pipe(cfg PipeConfig) (a, b Device, err error) {
 }
 
 // Loopback returns a device on which everything that is sent comes back: up to
-// [DefaultPipeQueue] IP packets of at most mtu bytes, zero meaning 65535. An
-// mtu out of the range of [Capabilities] is moved to its nearest end.
+// [DefaultPipeQueue] IP packets of at most mtu bytes, zero meaning 65535, or
+// what of them has room in [MaxLoopbackMemory] if each is as long as it may be.
+// An mtu out of the range of [Capabilities] is moved to its nearest end.
 // Checksums may be left out, as nothing can happen to a packet.
 func Loopback(mtu int) Device {
 	if mtu == 0 {
 		mtu = MaxMTU
 	}
-	l := newLine(DefaultPipeQueue)
+	caps := Capabilities{
+		Medium:     MediumIP,
+		MTU:        min(max(mtu, MinMTU), MaxMTU),
+		TxChecksum: true,
+		RxChecksum: true,
+		Loopback:   true,
+	}
+	l := newLine(min(DefaultPipeQueue, MaxLoopbackMemory/caps.txRoom()))
 	e := &pipeEnd{
-		caps: Capabilities{
-			Medium:     MediumIP,
-			MTU:        min(max(mtu, MinMTU), MaxMTU),
-			TxChecksum: true,
-			RxChecksum: true,
-			Loopback:   true,
-		},
+		caps:    caps,
 		tx:      l,
 		rx:      l,
 		sleeper: newSleeper(),

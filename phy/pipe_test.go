@@ -82,6 +82,28 @@ func TestLoopbackCapabilities(t *testing.T) {
 	}
 }
 
+// TestLoopbackMemory: a loopback takes frames until it is full, and what they
+// are in stays within its bound.
+func TestLoopbackMemory(t *testing.T) {
+	for mtu, frames := range map[int]int{65535: 32, 9000: 233, 1500: phy.DefaultPipeQueue} {
+		d := phy.Loopback(mtu)
+		n, memory := 0, 0
+		for {
+			b, err := d.TxBuffer()
+			if err != nil {
+				require.ErrorIs(t, err, phy.ErrWouldBlock)
+				break
+			}
+			memory += cap(b)
+			require.NoError(t, d.Commit(mtu, phy.Offload{}))
+			n++
+		}
+		require.Equal(t, frames, n, "MTU %d", mtu)
+		require.LessOrEqual(t, memory, phy.MaxLoopbackMemory, "MTU %d", mtu)
+		require.NoError(t, d.Close())
+	}
+}
+
 func TestPipeConfigRanges(t *testing.T) {
 	for _, bad := range []phy.PipeConfig{
 		{MTU: 67}, {MTU: 65536}, {MTU: -1},
