@@ -30,5 +30,5 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	defer st.Close()
-	return session(ctx, st, fs.Arg(0), out)
+	return talk(ctx, st, fs.Arg(0), out)
 }

@@ -13,7 +13,7 @@ import (
 	"smolnet/phy"
 )
 
-func TestSession(t *testing.T) {
+func TestTalk(t *testing.T) {
 	server, client := twostacks.New(t, phy.MediumEthernet)
 	addr := netip.AddrPortFrom(twostacks.A4.Addr(), 1234).String()
 	l, err := listener.Listen(server, "tcp", addr)
@@ -21,7 +21,7 @@ func TestSession(t *testing.T) {
 	defer l.Close()
 	var out bytes.Buffer
 	done := make(chan error, 1)
-	go func() { done <- session(t.Context(), client, addr, &out) }()
+	go func() { done <- talk(t.Context(), client, addr, &out) }()
 
 	c, err := l.Accept()
 	require.NoError(t, err)
@@ -38,6 +38,6 @@ func TestSession(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	_, client := twostacks.New(t, phy.MediumEthernet)
-	err := session(t.Context(), client, netip.AddrPortFrom(twostacks.A4.Addr(), 9).String(), io.Discard)
+	err := talk(t.Context(), client, netip.AddrPortFrom(twostacks.A4.Addr(), 9).String(), io.Discard)
 	require.ErrorContains(t, err, "connection refused")
 }

@@ -14,9 +14,9 @@ import (
 // chunkSize is the most that the client reads at a time, bytes.
 const chunkSize = 64 << 10
 
-// session connects to addr, prints what arrives, and sends each chunk back with
+// talk connects to addr, prints what arrives, and sends each chunk back with
 // its bytes in reverse order, until the server closes or ctx ends.
-func session(ctx context.Context, st *netstack.Stack, addr string, out io.Writer) error {
+func talk(ctx context.Context, st *netstack.Stack, addr string, out io.Writer) error {
 	d := dialer.Dialer{Stack: st}
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
