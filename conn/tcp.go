@@ -257,20 +257,7 @@ func (c *TCP) CloseRead() error {
 	if !c.ok() {
 		return errInvalid
 	}
-	if c.closed.Load() {
-		return c.fail("close", "", net.ErrClosed)
-	}
-	if c.s.Finished() {
-		return c.fail("close", "shutdown", syscall.ENOTCONN)
-	}
-	c.readShut.Store(true)
-	c.in.signal()
-	if err := c.enter(&c.in); err != nil {
-		return c.fail("close", "", err)
-	}
-	c.s.CloseRead()
-	c.release(&c.in)
-	return nil
+	return c.closeHalf(&c.in, &c.readShut, c.s.CloseRead)
 }
 
 // CloseWrite shuts down the writing side: the peer gets a FIN after what was
@@ -280,19 +267,25 @@ func (c *TCP) CloseWrite() error {
 	if !c.ok() {
 		return errInvalid
 	}
+	return c.closeHalf(&c.out, &c.writeShut, c.s.CloseWrite)
+}
+
+// closeHalf ends the direction d: who uses it now sees shut and leaves, then
+// end is called.
+func (c *TCP) closeHalf(d *direction, shut *atomic.Bool, end func()) error {
 	if c.closed.Load() {
 		return c.fail("close", "", net.ErrClosed)
 	}
 	if c.s.Finished() {
 		return c.fail("close", "shutdown", syscall.ENOTCONN)
 	}
-	c.writeShut.Store(true)
-	c.out.signal()
-	if err := c.enter(&c.out); err != nil {
+	shut.Store(true)
+	d.signal()
+	if err := c.enter(d); err != nil {
 		return c.fail("close", "", err)
 	}
-	c.s.CloseWrite()
-	c.release(&c.out)
+	end()
+	c.release(d)
 	return nil
 }
 
