@@ -37,7 +37,7 @@ func dialing(t *testing.T, to netip.Addr) (*world, *host, *core.TCP, []byte) {
 	return w, h, c, h.one().packet
 }
 
-// A hard error about our SYN ends the attempt.
+// An error about our SYN ends the attempt, a router's too (RFC 5461 4.1).
 func TestUnreachableWhileConnecting(t *testing.T) {
 	for _, c := range []struct {
 		to   netip.Addr
@@ -45,7 +45,7 @@ func TestUnreachableWhileConnecting(t *testing.T) {
 		want errno.Errno
 	}{
 		{x4, port4, errno.ConnRefused}, {x4, proto4, errno.ProtoNoSupport}, {x6, port6, errno.ConnRefused},
-		{x4, host4, errno.OK}, // RFC 9293 MUST-56
+		{x4, host4, errno.HostUnreach}, {x4, wire.ICMP{Type: wire.ICMPv4Unreachable, Code: wire.ICMPv4NetUnreachable}, errno.NetUnreach},
 	} {
 		w, h, s, about := dialing(t, c.to)
 		w.in(h, frameTo(h, unreachable(about, c.m)))

@@ -238,13 +238,15 @@ func (c *Conn) TakeEvents() Events {
 // RFC 9293 SHLD-26, 3.9.2.2: hard errors (ConnRefused, ProtoNoSupport) end a
 // connection that is not synchronised; on others RFC 5927 5.2 has them treated
 // as soft ones. MUST-56: soft errors "MUST NOT abort the connection"; they are
-// remembered as the reason if it times out before it makes progress.
+// remembered as the reason if it times out before it makes progress. In SYN-SENT
+// they do end it: RFC 5461 4.1 describes that for programs that have other
+// addresses to try, and Linux does so.
 func (c *Conn) Unreachable(_ clock.Time, e errno.Errno) {
 	if e == errno.OK || c.state == StateClosed || c.state == StateTimeWait {
 		return
 	}
 	hard := e == errno.ConnRefused || e == errno.ProtoNoSupport
-	if hard && !c.state.synchronized() {
+	if c.state == StateSynSent || hard && !c.state.synchronized() {
 		c.fail(e)
 		return
 	}

@@ -681,29 +681,29 @@ func TestHardErrorWhileOpening(t *testing.T) {
 	}
 }
 
-// RFC 9293 MUST-56, 3.9.2.2: "Since these Unreachable messages indicate soft
-// error conditions, a TCP implementation MUST NOT abort the connection". MUST-47: it is the reason that the user hears later.
-func TestSoftErrorWhileOpening(t *testing.T) {
+// RFC 5461 4.1: the user of an active open hears of any error at once, and can
+// try another address.
+func TestSoftErrorInSynSent(t *testing.T) {
 	for _, e := range []errno.Errno{errno.HostUnreach, errno.NetUnreach} {
 		h := newHarness(t)
-		h.cfg.SynRetries = 2
 		h.to(tcp.StateSynSent)
 		h.c.Unreachable(h.now, e)
-		h.wantState(tcp.StateSynSent)
-		h.wantAfter(time.Second, TCP{Flags: SYN})
-		h.wantAfter(2*time.Second, TCP{Flags: SYN})
-		h.quiet(5 * time.Second)
 		h.wantClosed(e)
 	}
 }
 
-// A soft error that is followed by success is forgotten.
-func TestSoftErrorIsForgotten(t *testing.T) {
+// RFC 9293 MUST-56, 3.9.2.2: "Since these Unreachable messages indicate soft
+// error conditions, a TCP implementation MUST NOT abort the connection".
+// SHLD-25, MUST-47: a soft error is the reason that is given later, and what is
+// followed by success is forgotten.
+func TestSoftErrorInSynReceived(t *testing.T) {
 	h := newHarness(t)
 	h.cfg.RetransmitLimit = 3
-	h.to(tcp.StateSynSent)
+	h.to(tcp.StateSynReceived)
 	h.c.Unreachable(h.now, errno.HostUnreach)
-	h.in(TCP{Ack: 1, Flags: SYN | ACK, Options: h.peer})
+	h.wantState(tcp.StateSynReceived)
+	require.Equal(t, errno.OK, h.c.Err())
+	h.in(TCP{Seq: 1, Ack: 1, Flags: ACK, Window: 65535})
 	h.wantState(tcp.StateEstablished)
 	require.Equal(t, errno.OK, h.c.Err())
 	h.write("x")
