@@ -1,6 +1,6 @@
 module smolnet
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/stretchr/testify v1.12.1
@@ -12,4 +12,5 @@ require (
 require (
 	github.com/vishvananda/netns v0.0.5 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	gvisor.dev/gvisor v0.0.0-20260701204157-69c2d17aea96 // indirect
 )

@@ -51,7 +51,7 @@ var layers = []layer{
 	{"internal/cli", []string{"netstack/...", "phy"}},
 	{"examples/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli"}},
 	{"compat_test/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "compat_test/..."}},
-	{"bench/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli", "bench/..."}},
+	{"bench/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli", "internal/netns", "bench/..."}},
 }
 
 // Layers finds imports that do not point up the page, and packages that the
