@@ -24,6 +24,19 @@ type NS struct {
 // skipped, see [Skip].
 func New(t testing.TB) *NS {
 	t.Helper()
+	n, err := Open()
+	if err != nil {
+		Skip(t, "%v", err)
+	}
+	t.Cleanup(func() { n.Close() })
+	n.t = t
+	return n
+}
+
+// Open makes a namespace like [New], for programs that are no test. Of its
+// methods only Enter and Close may be used. The error says what is missing,
+// most often the right.
+func Open() (*NS, error) {
 	type result struct {
 		f   *os.File
 		err error
@@ -38,10 +51,40 @@ func New(t testing.TB) *NS {
 	}()
 	r := <-made
 	if r.err != nil {
-		Skip(t, "needs a network namespace of its own: %v (needs root or CAP_SYS_ADMIN)", r.err)
+		return nil, fmt.Errorf("needs a network namespace of its own: %w (needs root or CAP_SYS_ADMIN)", r.err)
 	}
-	t.Cleanup(func() { r.f.Close() })
-	return &NS{t: t, f: r.f}
+	return &NS{f: r.f}, nil
+}
+
+// Close gives up a namespace of [Open]. It is gone as soon as nothing that was
+// opened in it is open any more.
+func (n *NS) Close() error { return n.f.Close() }
+
+// Enter moves the calling goroutine, and nothing else, into the namespace until
+// leave is called on the same goroutine. It costs two system calls each way,
+// where Do starts a thread; between the two the goroutine keeps its thread. If
+// the way back fails, which it does for no reason that is known, leave says so,
+// and the goroutine must end.
+func (n *NS) Enter() (leave func() error, err error) {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err == nil {
+		if err = unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); err != nil {
+			home.Close()
+		}
+	}
+	if err != nil {
+		runtime.UnlockOSThread()
+		return nil, fmt.Errorf("enter network namespace: %w", err)
+	}
+	return func() error {
+		defer home.Close()
+		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("leave network namespace: %w", err)
+		}
+		runtime.UnlockOSThread()
+		return nil
+	}, nil
 }
 
 // create moves the calling thread to a new namespace and returns the handle.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -95,6 +96,31 @@ func TestManyGoroutinesEnter(t *testing.T) {
 	for err := range errs {
 		require.NoError(t, err)
 	}
+}
+
+// TestEnter moves one goroutine there and back, with what it opened staying.
+func TestEnter(t *testing.T) {
+	home := current(t)
+	ns, err := netns.Open()
+	if err != nil {
+		netns.Skip(t, "%v", err)
+	}
+	runtime.LockOSThread() // or the goroutine's thread may change before it is asked where it is
+	defer runtime.UnlockOSThread()
+	leave, err := ns.Enter()
+	require.NoError(t, err)
+	inside := current(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, leave())
+	require.NotEqual(t, home, inside)
+	require.Equal(t, home, current(t))
+	_, err = net.Dial("tcp", ln.Addr().String())
+	require.ErrorIs(t, err, syscall.ECONNREFUSED, "the listener is not in this namespace")
+	require.NoError(t, ln.Close())
+	require.NoError(t, ns.Close())
+	_, err = ns.Enter()
+	require.Error(t, err, "closed")
 }
 
 // TestWithoutTheRight runs this test binary as a user who may not make a
