@@ -2,6 +2,7 @@ package netns
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,8 +16,9 @@ import (
 // An NS is a network namespace. Its methods may be called from any goroutine
 // of the test, also at the same time.
 type NS struct {
-	t testing.TB
-	f *os.File // holds the namespace open and is the way in
+	t    testing.TB
+	f    *os.File // holds the namespace open and is the way in
+	home *os.File // the one that Open was called in: the way back
 }
 
 // New makes a namespace with nothing but a loopback interface, which is up. It
@@ -37,6 +39,10 @@ func New(t testing.TB) *NS {
 // methods only Enter and Close may be used. The error says what is missing,
 // most often the right.
 func Open() (*NS, error) {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, fmt.Errorf("network namespaces: %w", err)
+	}
 	type result struct {
 		f   *os.File
 		err error
@@ -51,35 +57,29 @@ func Open() (*NS, error) {
 	}()
 	r := <-made
 	if r.err != nil {
+		home.Close()
 		return nil, fmt.Errorf("needs a network namespace of its own: %w (needs root or CAP_SYS_ADMIN)", r.err)
 	}
-	return &NS{f: r.f}, nil
+	return &NS{f: r.f, home: home}, nil
 }
 
 // Close gives up a namespace of [Open]. It is gone as soon as nothing that was
 // opened in it is open any more.
-func (n *NS) Close() error { return n.f.Close() }
+func (n *NS) Close() error { return errors.Join(n.f.Close(), n.home.Close()) }
 
-// Enter moves the calling goroutine, and nothing else, into the namespace until
-// leave is called on the same goroutine. It costs two system calls each way,
-// where Do starts a thread; between the two the goroutine keeps its thread. If
-// the way back fails, which it does for no reason that is known, leave says so,
-// and the goroutine must end.
+// Enter moves the calling goroutine, and nothing else, into the namespace; leave
+// moves it to the one that Open was called in, and must be called on the same
+// goroutine. That is one system call each way, where Do starts a thread; between
+// the two the goroutine keeps its thread. If the way back fails, for which no
+// reason is known, leave says so, and the goroutine must end.
 func (n *NS) Enter() (leave func() error, err error) {
 	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err == nil {
-		if err = unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); err != nil {
-			home.Close()
-		}
-	}
-	if err != nil {
+	if err := unix.Setns(int(n.f.Fd()), unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
 		return nil, fmt.Errorf("enter network namespace: %w", err)
 	}
 	return func() error {
-		defer home.Close()
-		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(int(n.home.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("leave network namespace: %w", err)
 		}
 		runtime.UnlockOSThread()
