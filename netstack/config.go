@@ -1,11 +1,9 @@
 package netstack
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"time"
@@ -55,10 +53,10 @@ type Config struct {
 	// Logger hears of the stack's start and end and of its device's failure.
 	// Default: nothing is logged. It is called on the poll goroutine: it must
 	// not block, nor wait for the stack (see ErrOnLoop).
-	Logger *slog.Logger
+	Logger Logger
 
 	// Rand is the source of the stack's secret seed and hardware address.
-	// Default crypto/rand. With a deterministic one sequence numbers and ports
+	// Default the operating system's. With a deterministic one sequence numbers and ports
 	// are predictable: for tests only.
 	Rand io.Reader
 
@@ -72,6 +70,20 @@ type Config struct {
 	// NoEcho: do not answer ICMP echo requests.
 	NoEcho bool
 }
+
+// A Logger is what the stack logs through; a *slog.Logger is one. It is an
+// interface so that a small program need not link package slog. A message is
+// constant, and args are its attributes, keys and values in turn.
+type Logger interface {
+	Debug(msg string, args ...any)
+	Error(msg string, args ...any)
+}
+
+// A noLogger is the default Logger.
+type noLogger struct{}
+
+func (noLogger) Debug(string, ...any) {}
+func (noLogger) Error(string, ...any) {}
 
 // A Route says where packets to a prefix go.
 type Route = route.Route
@@ -319,7 +331,7 @@ func (c *Config) random() io.Reader {
 	if c.Rand != nil {
 		return c.Rand
 	}
-	return rand.Reader
+	return systemRandom{}
 }
 
 // recvLimits and sendLimits are the bounds of a datagram socket's rings.

@@ -15,7 +15,6 @@ package netstack
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -47,7 +46,7 @@ type Stack struct {
 	start time.Time
 	cfg   Config
 	tcp   tcp.Config
-	log   *slog.Logger
+	log   Logger
 	core  *core.Core     // the poll goroutine's
 	links [numLinks]link // the poll goroutine's, but for Wake
 
@@ -104,7 +103,7 @@ func newStack(cfg Config) (*Stack, error) {
 		done:    make(chan struct{}),
 	}
 	if st.log == nil {
-		st.log = slog.New(slog.DiscardHandler)
+		st.log = noLogger{}
 	}
 	cc := core.Config{TCP: st.tcp, Limits: cfg.Limits, HopLimit: uint8(cfg.HopLimit), NoEcho: cfg.NoEcho, Wake: st.wake}
 	if _, err := io.ReadFull(cfg.random(), cc.Seed[:]); err != nil {

@@ -26,7 +26,6 @@ func TestMiddleware(t *testing.T) {
 	wrappers := map[string]func(phy.Device) phy.Device{
 		"pcap":   func(d phy.Device) phy.Device { return phy.NewPcap(d, io.Discard, phy.PcapConfig{}) },
 		"tracer": func(d phy.Device) phy.Device { return phy.NewTracer(d, func([]byte) {}) },
-		"logger": func(d phy.Device) phy.Device { return phy.NewLogTracer(d, slog.New(slog.DiscardHandler)) },
 		"fault":  func(d phy.Device) phy.Device { return phy.NewFault(d, phy.FaultConfig{}) },
 		"all": func(d phy.Device) phy.Device {
 			d = phy.NewFault(d, phy.FaultConfig{SizeLimit: 1 << 20, TxRateLimit: 1 << 30, RxRateLimit: 1 << 30})
@@ -251,16 +250,19 @@ func TestTracer(t *testing.T) {
 	require.Regexp(t, `^tx .*, in segments of 999$`, lines[2])
 }
 
-func TestLogTracer(t *testing.T) {
+// TestTracerWhen: a log whose level changes while frames pass.
+func TestTracerWhen(t *testing.T) {
 	a, b := pipe(t, phy.PipeConfig{Medium: phy.MediumIP})
 	var level slog.LevelVar
 	var log bytes.Buffer
-	tr := phy.NewLogTracer(a, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: &level})))
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: &level}))
+	tr := phy.NewTracer(a, func(line []byte) { logger.Debug(string(line)) })
+	tr.When = func() bool { return logger.Enabled(t.Context(), slog.LevelDebug) }
 	conversation(t, tr, b, ping4, ping4)
 	require.Empty(t, log.String(), "not at this level")
 	level.Set(slog.LevelDebug)
 	conversation(t, tr, b, ping4, ping4)
-	require.Regexp(t, `level=DEBUG msg=frame dir=tx len=28 frame="IPv4 192\.0\.2\.1 > .*"\n.* dir=rx len=28 .*\n$`, log.String())
+	require.Regexp(t, `level=DEBUG msg="tx IPv4 192\.0\.2\.1 > .*"\n.* msg="rx IPv4 .*"\n$`, log.String())
 }
 
 // TestTracerEthernet: the medium decides how a frame is read.

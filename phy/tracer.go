@@ -1,8 +1,6 @@
 package phy
 
 import (
-	"context"
-	"log/slog"
 	"strconv"
 
 	"smolnet/netstack/wire"
@@ -12,6 +10,14 @@ import (
 type Tracer struct {
 	observer
 	line []byte
+
+	// When, if not nil, is asked for each frame whether to trace it: what is
+	// not traced costs no more than that call. It is set before the device is
+	// used. To log frames at a level that is off most of the time:
+	//
+	//	t := phy.NewTracer(dev, func(line []byte) { logger.Debug(string(line)) })
+	//	t.When = func() bool { return logger.Enabled(ctx, slog.LevelDebug) }
+	When func() bool
 }
 
 // NewTracer returns dev with its frames traced to fn, on the goroutine that
@@ -23,29 +29,12 @@ func NewTracer(dev Device, fn func(line []byte)) *Tracer {
 	t := &Tracer{}
 	t.observer = observer{Device: dev, caps: dev.Capabilities()}
 	t.see = func(dir direction, frame []byte, off *Offload) {
+		if t.When != nil && !t.When() {
+			return
+		}
 		t.line = append(append(t.line[:0], dir.String()...), ' ')
 		t.line = t.dump(t.line, frame, off)
 		fn(t.line)
-	}
-	return t
-}
-
-// NewLogTracer returns dev with its frames logged at slog.LevelDebug: the
-// message "frame" with attributes dir ("rx" or "tx"), len (bytes) and frame
-// (as [wire.Dump] writes it). It costs next to nothing while that level is
-// off. log's handler must not block, nor wait for the stack whose poll loop
-// calls it.
-func NewLogTracer(dev Device, log *slog.Logger) *Tracer {
-	t := &Tracer{}
-	t.observer = observer{Device: dev, caps: dev.Capabilities()}
-	t.see = func(dir direction, frame []byte, off *Offload) {
-		ctx := context.Background()
-		if !log.Enabled(ctx, slog.LevelDebug) {
-			return
-		}
-		t.line = t.dump(t.line[:0], frame, off)
-		log.LogAttrs(ctx, slog.LevelDebug, "frame",
-			slog.String("dir", dir.String()), slog.Int("len", len(frame)), slog.String("frame", string(t.line)))
 	}
 	return t
 }

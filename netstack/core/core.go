@@ -27,6 +27,7 @@ import (
 	"smolnet/netstack/packet"
 	"smolnet/netstack/ports"
 	"smolnet/netstack/route"
+	"smolnet/netstack/siphash"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/timer"
@@ -82,7 +83,8 @@ func New(cfg Config) (*Core, error) {
 		cfg.HopLimit = DefaultHopLimit
 	}
 	source := rand.NewChaCha8(cfg.Seed)
-	var isnKey, portKey [32]byte
+	var isnKey siphash.Key
+	var portKey [32]byte
 	source.Read(isnKey[:]) // never fails
 	source.Read(portKey[:])
 	pool := stream.NewPool(limits.Memory)

@@ -3,10 +3,10 @@
 package ports
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+
+	"smolnet/netstack/siphash"
 )
 
 // The default range, which RFC 6335 section 6 sets aside for dynamic ports.
@@ -37,7 +37,7 @@ func (r Range) orDefault() Range {
 // A Selector chooses ports from a range. It belongs to one goroutine.
 type Selector struct {
 	ports Range
-	key   [16]byte // so short that one block of the hash takes all
+	key   siphash.Key
 	rand  *rand.Rand
 	table [tableSize]uint16 // counters, each below the size of the range
 }
@@ -45,10 +45,9 @@ type Selector struct {
 // New returns a Selector. The secret must be unpredictable; the same secret
 // gives the same choices.
 func New(secret [32]byte, r Range) *Selector {
-	seed := sha256.Sum256(append(secret[:], "random ports"...))
-	key := sha256.Sum256(append(secret[:], "hashed ports"...))
-	s := &Selector{ports: r.orDefault(), rand: rand.New(rand.NewChaCha8(seed))}
-	copy(s.key[:], key[:])
+	source := rand.NewChaCha8(secret)
+	s := &Selector{ports: r.orDefault(), rand: rand.New(source)}
+	source.Read(s.key[:]) // never fails
 	for i := range s.table {
 		s.table[i] = uint16(s.rand.Uint32N(s.size()))
 	}
@@ -66,14 +65,8 @@ func (s *Selector) Range() Range { return s.ports }
 func (s *Selector) Select(local netip.Addr, remote netip.AddrPort, inUse func(port uint16) bool) (uint16, bool) {
 	// offset = F(local_IP, remote_IP, remote_port, secret_key1), index = G(... secret_key2):
 	// two parts of one keyed hash.
-	var b [16 + 16 + 16 + 2]byte
-	l, r := local.As16(), remote.Addr().As16()
-	copy(b[:], s.key[:])
-	copy(b[16:], l[:])
-	copy(b[32:], r[:])
-	binary.BigEndian.PutUint16(b[48:], remote.Port())
-	h := sha256.Sum256(b[:])
-	offset, counter := binary.BigEndian.Uint32(h[:])%s.size(), &s.table[h[4]]
+	h := siphash.Sum(&s.key, local, remote.Addr(), 0, remote.Port())
+	offset, counter := uint32(h)%s.size(), &s.table[h>>32%tableSize]
 	for range s.size() {
 		port := s.at(offset + uint32(*counter))
 		*counter = uint16((uint32(*counter) + 1) % s.size())

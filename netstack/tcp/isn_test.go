@@ -18,10 +18,10 @@ func testID(local, remote string) ID {
 // nothing to do with each other.
 func TestISN(t *testing.T) {
 	const at = clock.Time(time.Hour)
-	s := NewISNSource([32]byte{1})
+	s := NewISNSource([16]byte{1})
 	id := testID("192.0.2.1:1000", "192.0.2.2:80")
 	first := s.Next(at, id)
-	require.Equal(t, first, NewISNSource([32]byte{1}).Next(at, id), "nothing but key, name and clock")
+	require.Equal(t, first, NewISNSource([16]byte{1}).Next(at, id), "nothing but key, name and clock")
 	require.Equal(t, first+1, s.Next(at.Add(4*time.Microsecond), id))
 	require.Equal(t, first+250_000, s.Next(at.Add(time.Second), id))
 	require.Equal(t, first, s.Next(at.Add(1<<32*4*time.Microsecond), id), "the clock wraps after 4.77 h")
@@ -39,13 +39,13 @@ func TestISN(t *testing.T) {
 		require.False(t, seen[n], "%v", other)
 		seen[n] = true
 	}
-	require.NotEqual(t, first, NewISNSource([32]byte{2}).Next(at, id))
+	require.NotEqual(t, first, NewISNSource([16]byte{2}).Next(at, id))
 }
 
 // The offset of timestamps depends on the name and the key, not on the time:
 // the next connection of the same name goes on where this one was.
 func TestTimestampOffset(t *testing.T) {
-	s := NewISNSource([32]byte{1})
+	s := NewISNSource([16]byte{1})
 	id := testID("192.0.2.1:1000", "192.0.2.2:80")
 	at := clock.Time(time.Hour)
 	want := timestampOffset(at, s.Next(at, id))
@@ -58,7 +58,7 @@ func TestTimestampOffset(t *testing.T) {
 }
 
 func TestISNAllocs(t *testing.T) {
-	s := NewISNSource([32]byte{1})
+	s := NewISNSource([16]byte{1})
 	id := testID("192.0.2.1:1000", "192.0.2.2:80")
 	var sum Seq
 	require.Zero(t, testing.AllocsPerRun(100, func() { sum += s.Next(testNow, id) }))

@@ -784,7 +784,7 @@ func TestCheckListen(t *testing.T) {
 // 'clock' for clock-driven selection of initial sequence numbers". MUST-9 and SHLD-1: its offset is secret and each connection's own.
 func TestISN(t *testing.T) {
 	id := tcp.ID{Local: netip.MustParseAddrPort("192.0.2.1:1"), Remote: netip.MustParseAddrPort("192.0.2.2:2")}
-	key := [32]byte{1}
+	key := [16]byte{1}
 	src := tcp.NewISNSource(key)
 	const tick = 4 * time.Microsecond // RFC 6528 3
 	at := clock.Time(epoch)
@@ -806,7 +806,7 @@ func TestISN(t *testing.T) {
 		other.Local = id.Local
 	}
 	require.Len(t, seen, 401, "each connection has its own offset")
-	require.NotEqual(t, first, tcp.NewISNSource([32]byte{2}).Next(at, id), "the key matters")
+	require.NotEqual(t, first, tcp.NewISNSource([16]byte{2}).Next(at, id), "the key matters")
 	swapped := tcp.ID{Local: id.Remote, Remote: id.Local}
 	require.NotEqual(t, first, src.Next(at, swapped))
 	v6 := tcp.ID{Local: netip.MustParseAddrPort("[::ffff:192.0.2.1]:1"), Remote: netip.MustParseAddrPort("[::ffff:192.0.2.2]:2")}
