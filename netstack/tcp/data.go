@@ -44,13 +44,26 @@ func (c *Conn) receiveText(now clock.Time, s *segment) {
 			return
 		}
 	}
-	c.rcv.segment = max(c.rcv.segment, uint16(min(len(p), int(c.rcv.mss))))
+	if len(p) > int(c.rcv.segment) {
+		c.noteSize(len(p))
+	}
 	c.armTrim(now)
 	if s.seq == c.rcv.nxt {
 		c.receiveInOrder(now, s, p)
 	} else {
 		c.receiveAhead(s, p)
 	}
+}
+
+// noteSize learns the size of the peer's full segments from one with n bytes. A
+// super-frame is several of them: no more than the largest that the peer may
+// make is believed.
+func (c *Conn) noteSize(n int) {
+	most := c.rcv.mss
+	if c.ts.on {
+		most -= timestampsLen // minMSS is more
+	}
+	c.rcv.segment = max(c.rcv.segment, uint16(min(n, int(most))))
 }
 
 // receiveInOrder takes text that begins at RCV.NXT.

@@ -104,7 +104,7 @@ func TestLongTransfer(t *testing.T) {
 			for b.send() > 0 {
 			}
 			b.now = b.c.Deadline()
-			require.Equal(t, ethMSS, b.send())
+			require.Equal(t, 8*ethMSS, b.send(), "all of it, at once")
 			require.Equal(t, una, b.h.Seq)
 		},
 		"close": func(t *testing.T, b *bulk) {

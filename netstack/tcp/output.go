@@ -54,7 +54,9 @@ func (c *Conn) sendBare(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) 
 	return Segment{Len: c.put(now, b, seq, flags)}
 }
 
-// sendSegment sends n bytes of Out from seq on, and the FIN if fin is set.
+// sendSegment sends n bytes of Out from seq on, and the FIN if fin is set. More
+// than a segment's worth is a super-segment. What it is cut into has its flags
+// as they should be: PSH and FIN on the last piece, and only there.
 func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) Segment {
 	var flags wire.TCPFlags
 	if n > 0 {
@@ -73,17 +75,24 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 		end++
 	}
 	c.sent(now, seq, end, n)
-	return Segment{Len: c.put(now, b, seq, flags) + n}
+	seg := Segment{Len: c.put(now, b, seq, flags) + n}
+	if n > c.snd.mss {
+		seg.SegmentSize = uint16(c.snd.mss)
+		c.stats.segmentsSent += uint64(c.pieces(n) - 1)
+	}
+	return seg
 }
 
 // sent takes note of a segment from seq to end with n bytes of data.
 func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
 	s := &c.snd
 	if seq.Before(s.max) {
-		c.stats.retransmits++
+		c.stats.retransmits += uint64(c.pieces(n))
 		c.rtt.resent(seq)
 		c.lastResent = now
 		s.resentTo = maxSeq(s.resentTo, end)
+	} else if n > s.mss {
+		c.rtt.start(now, seq.Add(s.mss)) // the first piece, as if it had gone alone
 	} else {
 		c.rtt.start(now, end)
 	}

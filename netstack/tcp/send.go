@@ -23,7 +23,8 @@ const (
 // Send runs the timers that are due, then writes the next segment to b, which
 // should have room for a TCP header and Info().SendMSS bytes, or reports
 // false: there is nothing to say until Deadline, a Receive, or the user. The
-// checksum field is zero.
+// checksum field is zero. A b that is longer than the path's limit (see Connect)
+// asks for super-segments, which somebody below cuts: Segment.SegmentSize.
 func (c *Conn) Send(now clock.Time, b []byte) (Segment, bool) {
 	if first := c.timers.earliest(); first.Due(now) {
 		c.runTimers(now)
@@ -159,7 +160,11 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	if c.timers[timerPace].IsSet() {
 		return Segment{}, false
 	}
-	if n < full && !again {
+	if n == full && n < unsent && len(b) > int(c.mtu) {
+		n = c.widen(now, len(b)-c.headerLen(), unsent, flight)
+		fin = s.finQueued && n == unsent && n < int(s.wnd)-flight
+	}
+	if n%full != 0 && !again {
 		s.small = s.nxt.Add(n)
 	}
 	return c.sendSegment(now, b, s.nxt, n, fin), true
