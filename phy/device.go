@@ -87,10 +87,14 @@ type Capabilities struct {
 	// header. It is between 68 and 65535.
 	MTU int
 
-	// MaxSuperFrame is the largest TCP or UDP super-frame (IP packet, bytes)
-	// that Commit takes with an Offload that asks for segmentation, 65535 at
-	// most. Zero: the device cannot segment. It comes with TxChecksum.
+	// MaxSuperFrame is the largest super-frame (IP packet, bytes) that Commit
+	// takes with an Offload that asks for segmentation, 65535 at most. Zero: the
+	// device cannot segment. It comes with TxChecksum.
 	MaxSuperFrame int
+
+	// UDPSegments says that super-frames may be UDP's (GSOUDP) as well as TCP's.
+	// It comes with MaxSuperFrame.
+	UDPSegments bool
 
 	// TxChecksum says that transport checksums may be left to the device:
 	// Commit takes frames whose Offload has NeedsChecksum set.

@@ -14,7 +14,12 @@ import (
 const (
 	// maxFrame is the longest frame that is read: an MTU of the host's side
 	// that is larger than ours must not cut frames short.
+	// It has room for every super-frame, too.
 	maxFrame = MaxMTU + EthernetHeaderLen + 4 // a VLAN tag
+
+	// maxBadRun is how many frames with a bad virtio-net header are thrown away
+	// before Receive says that there is none.
+	maxBadRun = 64
 
 	// txRetry is how long a frame that the kernel has no room for waits until
 	// it is tried again, as a device sleeps in its read only.
@@ -26,6 +31,11 @@ var past = time.Unix(1, 0)
 
 // A TunTap is a TUN or TAP interface of the kernel, or another file descriptor
 // that moves one frame with each read and write.
+//
+// Where the kernel offers a virtio-net header, checksums and the cutting of
+// super-frames are left to it, and it hands over what it has merged or not cut
+// yet, so that a system call moves up to 64 KiB. The header is written and read
+// in front of the frame, in the same buffer.
 //
 // It sleeps in one place, a read parked in Go's poller whose deadline is that
 // of the Wait; Wake moves the deadline to the past. Commit writes at once.
@@ -41,15 +51,16 @@ type TunTap struct {
 	asleep atomic.Bool // a read is parked or about to be
 	closed atomic.Bool
 
-	rxFrames, txFrames, txLost, txHeld atomic.Uint64
+	rxFrames, rxBad, txFrames, txLost, txHeld atomic.Uint64
 
 	// The owner's own.
 	failed  error  // what ended the device
-	rx      []byte // the frame last read
-	rxN     int    // its length if Receive has not handed it out, else 0
+	vnet    int    // the length of the virtio-net header, 0 if there is none
+	rx      []byte // the header and the frame last read
+	rxN     int    // their length if Receive has not handed them out, else 0
 	rxErr   error  // of the last read
-	tx      []byte // the frame being written
-	txN     int    // its length if the kernel has not taken it, else 0
+	tx      []byte // the header and the frame being written
+	txN     int    // their length if the kernel has not taken them, else 0
 	txErr   error  // of the last write
 	lent    bool   // tx is
 	full    bool   // TxBuffer said so
@@ -58,15 +69,17 @@ type TunTap struct {
 	write   func(fd uintptr)
 }
 
-// newTunTap takes over fd, which does not block.
-func newTunTap(fd int, name string, medium Medium, mtu int) (*TunTap, error) {
+// newTunTap takes over fd, which does not block, and whose frames have a
+// virtio-net header of vnet bytes, or none if that is zero.
+func newTunTap(fd int, name string, caps Capabilities, vnet int) (*TunTap, error) {
 	d := &TunTap{
-		caps: Capabilities{Medium: medium, MTU: mtu},
+		caps: caps,
 		name: name,
 		file: os.NewFile(uintptr(fd), name),
-		rx:   make([]byte, maxFrame),
+		vnet: vnet,
+		rx:   frameBuffer(vnet, maxFrame),
+		tx:   frameBuffer(vnet, caps.txRoom()),
 	}
-	d.tx = make([]byte, d.caps.txRoom())
 	var err error
 	if d.raw, err = d.file.SyscallConn(); err == nil {
 		// Deadlines work if the runtime's poller has taken the descriptor.
@@ -83,6 +96,13 @@ func newTunTap(fd int, name string, medium Medium, mtu int) (*TunTap, error) {
 	}
 	d.write = func(fd uintptr) { _, d.txErr = ignoringEINTR(unix.Write, fd, d.tx[:d.txN]) }
 	return d, nil
+}
+
+// frameBuffer returns a buffer for a virtio-net header of vnet bytes and a
+// frame, which begins where words may.
+func frameBuffer(vnet, frame int) []byte {
+	front := -vnet & 15
+	return make([]byte, front+vnet+frame)[front:]
 }
 
 func ignoringEINTR(call func(fd int, b []byte) (int, error), fd uintptr, b []byte) (int, error) {
@@ -110,6 +130,7 @@ func (d *TunTap) String() string {
 func (d *TunTap) Stats() TunStats {
 	return TunStats{
 		RxFrames: d.rxFrames.Load(),
+		RxBad:    d.rxBad.Load(),
 		TxFrames: d.txFrames.Load(),
 		TxLost:   d.txLost.Load(),
 		TxHeld:   d.txHeld.Load(),
@@ -145,18 +166,38 @@ func (d *TunTap) Receive() (Frame, error) {
 	if err := d.state(); err != nil {
 		return Frame{}, err
 	}
-	if d.rxN == 0 {
-		if err := d.raw.Control(d.readNow); err != nil {
-			return Frame{}, d.fail("read", err)
+	for range maxBadRun {
+		if d.rxN == 0 {
+			if err := d.raw.Control(d.readNow); err != nil {
+				return Frame{}, d.fail("read", err)
+			}
+			if err := d.afterRead(); err != nil {
+				return Frame{}, err
+			}
 		}
-		if err := d.afterRead(); err != nil {
-			return Frame{}, err
+		n := d.rxN
+		d.rxN = 0
+		if f, ok := d.frame(n); ok {
+			d.rxFrames.Add(1)
+			return f, nil
 		}
+		d.rxBad.Add(1)
 	}
-	n := d.rxN
-	d.rxN = 0
-	d.rxFrames.Add(1)
-	return Frame{Data: d.rx[:n:n]}, nil
+	return Frame{}, ErrWouldBlock
+}
+
+// frame returns the frame in the n bytes that were read. It is not ok if the
+// virtio-net header makes no sense.
+func (d *TunTap) frame(n int) (f Frame, ok bool) {
+	if d.vnet == 0 {
+		return Frame{Data: d.rx[:n:n]}, true
+	}
+	if n <= d.vnet {
+		return Frame{}, false
+	}
+	f.Data = d.rx[d.vnet:n:n]
+	f.Offload, ok = parseVnet(d.rx[:d.vnet], f.Data, d.caps.Medium.HeaderLen())
+	return f, ok
 }
 
 // afterRead looks at how a read went. The error is nil if there is a frame.
@@ -191,7 +232,7 @@ func (d *TunTap) TxBuffer() ([]byte, error) {
 		return nil, ErrWouldBlock
 	}
 	d.lent = true
-	return d.tx, nil
+	return d.tx[d.vnet:], nil
 }
 
 // Commit implements [Device]. It writes the frame, or keeps it until the
@@ -202,12 +243,18 @@ func (d *TunTap) Commit(n int, off Offload) error {
 	}
 	var room []byte
 	if d.lent {
-		room = d.tx
+		room = d.tx[d.vnet:]
 	}
 	if err := d.caps.checkCommit(room, n, &off); err != nil {
 		return err
 	}
-	d.lent, d.txN = false, n
+	if off.GSOType == GSOUDP && !d.caps.UDPSegments {
+		return ErrOffload
+	}
+	if d.vnet > 0 {
+		putVnet(d.tx[:d.vnet], &off)
+	}
+	d.lent, d.txN = false, d.vnet+n
 	if err := d.flush(); err != nil {
 		return err
 	}

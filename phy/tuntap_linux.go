@@ -17,6 +17,10 @@ const tunPath = "/dev/net/tun"
 // A new interface is down, without addresses, and gone when the device is
 // closed; [ConfigureHost] gives it what the host's side needs.
 //
+// Checksums and segmentation are left to the kernel as far as it offers to do
+// them, which Capabilities tell, and it leaves them to us: super-frames arrive,
+// and frames whose checksum was never computed.
+//
 // Without the right to do so the error satisfies [os.ErrPermission], and
 // [os.ErrNotExist] if the kernel has no TUN driver.
 func OpenTUN(name string, cfg TunConfig) (*TunTap, error) {
@@ -30,6 +34,27 @@ func OpenTAP(name string, cfg TunConfig) (*TunTap, error) {
 	return openTunTap(name, cfg, "TAP", unix.IFF_TAP, MediumEthernet)
 }
 
+// OpenTUNQueues opens a TUN interface with n queues, from 1 to [MaxTunQueues],
+// each of which is a device for a stack and a CPU of its own. If one cannot be
+// opened, none is.
+//
+// What is sent on a queue, the interface receives. What the interface sends
+// goes to the queue on which that flow was last sent from, and that of a flow
+// which the host begins to the one that a hash of it names. Thus stacks with
+// the same addresses, one on each queue, share the load, as long as each
+// accepts connections. Closing a queue spreads its flows over the others.
+//
+// An interface that exists already must have been made for several queues.
+func OpenTUNQueues(name string, n int, cfg TunConfig) ([]*TunTap, error) {
+	return openQueues(name, n, cfg, "TUN", unix.IFF_TUN, MediumIP)
+}
+
+// OpenTAPQueues opens a TAP interface with n queues, see [OpenTUNQueues] and
+// [OpenTAP].
+func OpenTAPQueues(name string, n int, cfg TunConfig) ([]*TunTap, error) {
+	return openQueues(name, n, cfg, "TAP", unix.IFF_TAP, MediumEthernet)
+}
+
 func openTunTap(name string, cfg TunConfig, kind string, flag uint16, medium Medium) (*TunTap, error) {
 	d, err := attachTunTap(name, cfg, flag, medium)
 	if err != nil {
@@ -38,11 +63,33 @@ func openTunTap(name string, cfg TunConfig, kind string, flag uint16, medium Med
 	return d, nil
 }
 
-func attachTunTap(name string, cfg TunConfig, flag uint16, medium Medium) (*TunTap, error) {
+func openQueues(name string, n int, cfg TunConfig, kind string, flag uint16, medium Medium) ([]*TunTap, error) {
+	if n < 1 || n > MaxTunQueues {
+		return nil, fmt.Errorf("phy: open %s %q: %d queues are not between 1 and %d", kind, name, n, MaxTunQueues)
+	}
+	queues := make([]*TunTap, 0, n)
+	for i := range n {
+		d, err := attachTunTap(name, cfg, flag|unix.IFF_MULTI_QUEUE, medium)
+		if err != nil {
+			for _, q := range queues {
+				q.Close()
+			}
+			return nil, fmt.Errorf("phy: open %s %q: queue %d: %w", kind, name, i, err)
+		}
+		name = d.name
+		queues = append(queues, d)
+	}
+	return queues, nil
+}
+
+func attachTunTap(name string, cfg TunConfig, flags uint16, medium Medium) (*TunTap, error) {
 	if cfg.MTU != 0 {
 		if _, err := checkMTU(cfg.MTU); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.TxQueueLen < 0 || cfg.TxQueueLen > MaxTxQueueLen {
+		return nil, fmt.Errorf("TxQueueLen %d is not between 0 and %d", cfg.TxQueueLen, MaxTxQueueLen)
 	}
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
@@ -52,19 +99,47 @@ func attachTunTap(name string, cfg TunConfig, flag uint16, medium Medium) (*TunT
 	if err != nil {
 		return nil, explain(&fs.PathError{Op: "open", Path: tunPath, Err: err}, "")
 	}
-	// No packet information: frames start with their own header. A virtio-net
-	// header in front of them would be IFF_VNET_HDR, here and in fdLink.
-	ifr.SetUint16(flag | unix.IFF_NO_PI)
+	vnet := !cfg.NoOffload && offersVnet(fd)
+	// No packet information: frames start with their own header.
+	flags |= unix.IFF_NO_PI
+	if vnet {
+		flags |= unix.IFF_VNET_HDR
+	}
+	ifr.SetUint16(flags)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
 		unix.Close(fd)
 		return nil, explain(err, name)
 	}
-	mtu, err := interfaceMTU(ifr.Name(), cfg.MTU)
-	if err != nil {
-		unix.Close(fd)
-		return nil, explain(fmt.Errorf("MTU: %w", err), "")
+	caps := Capabilities{Medium: medium}
+	header := 0
+	if vnet {
+		header = vnetHeaderLen
 	}
-	return newTunTap(fd, ifr.Name(), medium, mtu)
+	if err := setUpTunTap(fd, ifr.Name(), cfg, header, &caps); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return newTunTap(fd, ifr.Name(), caps, header)
+}
+
+// setUpTunTap makes the interface that fd is attached to what cfg wants, with
+// a virtio-net header of vnet bytes, and notes in caps what that is.
+func setUpTunTap(fd int, name string, cfg TunConfig, vnet int, caps *Capabilities) error {
+	var err error
+	if caps.MTU, err = interfaceMTU(name, cfg.MTU); err != nil {
+		return explain(fmt.Errorf("MTU: %w", err), "")
+	}
+	if cfg.TxQueueLen != 0 {
+		if err := setTxQueueLen(name, cfg.TxQueueLen); err != nil {
+			return explain(fmt.Errorf("TxQueueLen: %w", err), "")
+		}
+	}
+	if vnet > 0 {
+		if err := setUpVnet(fd, vnet); err != nil {
+			return err
+		}
+	}
+	return agreeOffloads(fd, vnet > 0, caps)
 }
 
 // explain adds to err what it most likely means.
@@ -105,37 +180,16 @@ func interfaceMTU(name string, want int) (int, error) {
 	return want, unix.IoctlIfreq(fd, unix.SIOCSIFMTU, ifr)
 }
 
-// FromFD makes a device of a file descriptor whose reads and writes take one
-// frame each: a TUN or TAP interface without packet information that someone
-// else has opened (with privileges, or in another namespace), a packet socket
-// bound to an interface, or a SOCK_SEQPACKET socket pair. An mtu of zero means
-// 1500. The device takes fd over: it is closed with it, and after an error.
-//
-// When the other end of a socket pair is closed, Receive drains what is left
-// and then returns ErrClosed, like that of a [Pipe].
-func FromFD(fd int, medium Medium, mtu int) (*TunTap, error) {
-	d, err := adopt(fd, medium, mtu)
+func setTxQueueLen(name string, n int) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("phy: device from fd %d: %w", fd, err)
+		return err
 	}
-	return d, nil
-}
-
-func adopt(fd int, medium Medium, mtu int) (*TunTap, error) {
-	mtu, err := checkMTU(mtu)
-	if err == nil && medium != MediumEthernet && medium != MediumIP {
-		err = fmt.Errorf("unknown medium %d", medium)
-	}
-	if err == nil {
-		err = unix.SetNonblock(fd, true)
-	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq(name)
 	if err != nil {
-		unix.Close(fd)
-		return nil, err
+		return err
 	}
-	name := ""
-	if ifr, err := unix.NewIfreq(""); err == nil && unix.IoctlIfreq(fd, unix.TUNGETIFF, ifr) == nil {
-		name = ifr.Name()
-	}
-	return newTunTap(fd, name, medium, mtu)
+	ifr.SetUint32(uint32(n))
+	return unix.IoctlIfreq(fd, unix.SIOCSIFTXQLEN, ifr)
 }

@@ -143,26 +143,48 @@ func packetSocket(t *testing.T, name string, medium phy.Medium, mtu int) phy.Dev
 
 var openers = map[string]func(string, phy.TunConfig) (*phy.TunTap, error){"TUN": phy.OpenTUN, "TAP": phy.OpenTAP}
 
+var queueOpeners = map[string]func(string, int, phy.TunConfig) ([]*phy.TunTap, error){
+	"TUN": phy.OpenTUNQueues, "TAP": phy.OpenTAPQueues,
+}
+
 func TestTunTap(t *testing.T) {
 	for kind, open := range openers {
-		t.Run(kind, func(t *testing.T) {
-			phytest.Suite{
-				Window: 32,
-				Frames: 4000,
-				Open: func(t *testing.T) (a, b phy.Device) {
-					netns.New(t).Do(func() {
-						quiet(t)
-						d, err := open("test0", phy.TunConfig{MTU: 1400})
-						require.NoError(t, err)
-						require.Equal(t, "test0", d.Name())
-						require.NoError(t, phy.ConfigureHost("test0", phy.HostConfig{Up: true}))
-						a, b = d, packetSocket(t, "test0", d.Capabilities().Medium, 1400)
-					})
-					return a, b
-				},
-			}.Run(t)
+		for name, noOffload := range map[string]bool{"": false, "NoOffload": true} {
+			t.Run(kind+name, func(t *testing.T) {
+				testTunTap(t, open, phy.TunConfig{MTU: 1400, NoOffload: noOffload})
+			})
+		}
+	}
+	for kind, open := range queueOpeners {
+		t.Run(kind+"Queue", func(t *testing.T) {
+			testTunTap(t, func(name string, cfg phy.TunConfig) (*phy.TunTap, error) {
+				queues, err := open(name, 1, cfg)
+				if err != nil {
+					return nil, err
+				}
+				return queues[0], nil
+			}, phy.TunConfig{MTU: 1400})
 		})
 	}
+}
+
+func testTunTap(t *testing.T, open func(string, phy.TunConfig) (*phy.TunTap, error), cfg phy.TunConfig) {
+	phytest.Suite{
+		Window: 32,
+		Frames: 4000,
+		Open: func(t *testing.T) (a, b phy.Device) {
+			netns.New(t).Do(func() {
+				quiet(t)
+				d, err := open("test0", cfg)
+				require.NoError(t, err)
+				require.Equal(t, "test0", d.Name())
+				require.Equal(t, cfg.NoOffload, d.Capabilities().MaxSuperFrame == 0)
+				require.NoError(t, phy.ConfigureHost("test0", phy.HostConfig{Up: true}))
+				a, b = d, packetSocket(t, "test0", d.Capabilities().Medium, cfg.MTU)
+			})
+			return a, b
+		},
+	}.Run(t)
 }
 
 func TestOpenTunTap(t *testing.T) {
@@ -173,12 +195,15 @@ func TestOpenTunTap(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, strings.ToLower(kind)+"0", d.Name(), "the kernel's choice")
 			medium := map[string]phy.Medium{"TUN": phy.MediumIP, "TAP": phy.MediumEthernet}[kind]
-			require.Equal(t, phy.Capabilities{Medium: medium, MTU: 1500}, d.Capabilities())
-			numbered, err := open("smol%d", phy.TunConfig{MTU: 9000})
+			require.Equal(t, phy.Capabilities{
+				Medium: medium, MTU: 1500, MaxSuperFrame: 65535, UDPSegments: true, TxChecksum: true,
+			}, d.Capabilities(), "those of Linux 6.2 and later")
+			numbered, err := open("smol%d", phy.TunConfig{MTU: 9000, TxQueueLen: 2000, NoOffload: true})
 			require.NoError(t, err)
 			require.Equal(t, "smol0", numbered.Name())
-			require.Equal(t, 9000, numbered.Capabilities().MTU)
+			require.Equal(t, phy.Capabilities{Medium: medium, MTU: 9000}, numbered.Capabilities())
 			require.Contains(t, ns.Output("ip", "link", "show", "smol0"), "mtu 9000")
+			require.Contains(t, ns.Output("ip", "link", "show", "smol0"), "qlen 2000")
 
 			_, err = open("smol0", phy.TunConfig{})
 			require.ErrorIs(t, err, unix.EBUSY)
@@ -193,6 +218,8 @@ func TestOpenTunTap(t *testing.T) {
 			require.ErrorIs(t, err, unix.EINVAL)
 			_, err = open("smol1", phy.TunConfig{MTU: 65536})
 			require.ErrorContains(t, err, "MTU 65536")
+			_, err = open("smol1", phy.TunConfig{TxQueueLen: -1})
+			require.ErrorContains(t, err, "TxQueueLen -1 is not between 0 and 65536")
 			ns.Output("sh", "-c", "! ip link show smol1")
 		})
 	}

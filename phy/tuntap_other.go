@@ -18,6 +18,18 @@ func OpenTUN(name string, cfg TunConfig) (*TunTap, error) { return unsupported("
 // OpenTAP returns an error that wraps [errors.ErrUnsupported].
 func OpenTAP(name string, cfg TunConfig) (*TunTap, error) { return unsupported("open TAP") }
 
+// OpenTUNQueues returns an error that wraps [errors.ErrUnsupported].
+func OpenTUNQueues(name string, n int, cfg TunConfig) ([]*TunTap, error) {
+	_, err := unsupported("open TUN")
+	return nil, err
+}
+
+// OpenTAPQueues returns an error that wraps [errors.ErrUnsupported].
+func OpenTAPQueues(name string, n int, cfg TunConfig) ([]*TunTap, error) {
+	_, err := unsupported("open TAP")
+	return nil, err
+}
+
 // FromFD returns an error that wraps [errors.ErrUnsupported].
 func FromFD(fd int, medium Medium, mtu int) (*TunTap, error) { return unsupported("device from fd") }
 
