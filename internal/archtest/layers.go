@@ -19,7 +19,7 @@ type layer struct {
 // import what its row names and nothing else of ours. A package's row is the
 // first that fits.
 var layers = []layer{
-	{"phy", []string{"netstack/wire"}},
+	{"phy", []string{"netstack/siphash", "netstack/wire"}},
 	{"phy/phytest", []string{"netstack/wire", "phy"}},
 
 	{"netstack/clock", nil},
