@@ -141,29 +141,3 @@ func BenchmarkConnect(b *testing.B) {
 		c.Close()
 	}
 }
-
-// BenchmarkIdle reports what an established connection costs, per endpoint.
-func BenchmarkIdle(b *testing.B) {
-	const conns = 2000
-	for b.Loop() {
-		l := connect(b, phy.PipeConfig{})
-		ln := listenTCP(b, l.b)
-		var keep []*conn.TCP
-		var before, after runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&before)
-		for range conns {
-			keep = append(keep, dial(b, l.a, ln.Addr().(*net.TCPAddr).AddrPort()))
-			s, err := ln.AcceptTCP()
-			if err != nil {
-				b.Fatal(err)
-			}
-			keep = append(keep, s)
-		}
-		runtime.GC()
-		runtime.ReadMemStats(&after)
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(len(keep)), "heapB/endpoint")
-		b.ReportMetric(float64(after.HeapObjects-before.HeapObjects)/float64(len(keep)), "objects/endpoint")
-		runtime.KeepAlive(keep)
-	}
-}

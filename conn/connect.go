@@ -56,7 +56,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 			return nil, e
 		}
 		select {
-		case <-c.out.ready:
+		case <-c.out.ready():
 		case <-ctx.Done():
 			s.Abort()
 			return nil, ctx.Err()

@@ -23,22 +23,23 @@ import (
 // Whoever has news (the poll loop, a deadline, Close) stores it first and then
 // puts a token in the slot if that is empty; the waiter looks at everything
 // again for each token. A token too many costs one look, none is ever missing.
+// What only those need who wait is made by the first who does.
 type endpoint struct {
 	st      *netstack.Stack
 	network string // as package net's OpError says it: "tcp", "udp4", ...
 	in, out direction
-	closed  atomic.Bool
 	mu      sync.Mutex // guards deadlines and turn; held for moments only
-	turn    sync.Cond  // for those who wait for a direction
+	turn    *sync.Cond // for those who wait for a direction; nil: nobody ever did
+	closed  atomic.Bool
 }
 
 // A direction is one half of an endpoint: reading or writing.
 type direction struct {
-	ready   chan struct{}
-	busy    atomic.Uint32 // who uses it: free, taken, wanted
-	expired atomic.Bool   // the deadline has passed
-	due     clock.Time    // when it will, if it is set; guarded by endpoint.mu
-	timer   *time.Timer   // made when first needed; guarded by endpoint.mu
+	slot    atomic.Pointer[chan struct{}] // nil: nobody has waited yet
+	busy    atomic.Uint32                 // who uses it: free, taken, wanted
+	expired atomic.Bool                   // the deadline has passed
+	due     clock.Time                    // when it will, if it is set; guarded by endpoint.mu
+	timer   *time.Timer                   // made when first needed; guarded by endpoint.mu
 }
 
 // Values of direction.busy.
@@ -51,28 +52,45 @@ const (
 func (e *endpoint) init(st *netstack.Stack, network string) {
 	e.st = st
 	e.network = network
-	e.in.ready = make(chan struct{}, 1)
-	e.out.ready = make(chan struct{}, 1)
-	e.turn.L = &e.mu
 }
 
-// signal makes the direction's user look again.
+// signal makes the direction's user look again, after what there is to be seen
+// was stored.
 func (d *direction) signal() {
+	ready := d.slot.Load()
+	if ready == nil {
+		return // nobody waits, and who comes to looks again first
+	}
 	select {
-	case d.ready <- struct{}{}:
+	case *ready <- struct{}{}:
 	default:
 	}
 }
 
+// ready returns the direction's channel. The first who asks finds a token in
+// it: news may have come while there was no channel.
+func (d *direction) ready() <-chan struct{} {
+	ready := d.slot.Load()
+	if ready == nil {
+		ch := make(chan struct{}, 1)
+		ch <- struct{}{}
+		ready = &ch
+		if !d.slot.CompareAndSwap(nil, ready) {
+			ready = d.slot.Load()
+		}
+	}
+	return *ready
+}
+
 // wait sleeps until there is news.
-func (d *direction) wait() { <-d.ready }
+func (d *direction) wait() { <-d.ready() }
 
 // waitAtMost sleeps until there is news or t has passed.
 func (d *direction) waitAtMost(t time.Duration) {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
 	select {
-	case <-d.ready:
+	case <-d.ready():
 	case <-timer.C:
 	}
 }
@@ -83,6 +101,9 @@ func (e *endpoint) acquire(d *direction) {
 		return
 	}
 	e.mu.Lock()
+	if e.turn == nil {
+		e.turn = sync.NewCond(&e.mu)
+	}
 	for d.busy.Swap(wanted) != free {
 		e.turn.Wait()
 	}

@@ -1,15 +1,99 @@
 package conn_test
 
 import (
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/conn"
+	"smolnet/listener"
 	"smolnet/netstack"
 	"smolnet/phy"
 )
+
+// portsForMany is the number of listeners that many connections are spread
+// over: each of them has as many ephemeral ports as there are.
+const portsForMany = 16
+
+// A crowd is many connections between two stacks.
+type crowd struct {
+	t         testing.TB
+	l         *link
+	listeners []*listener.TCP
+	addrs     []netip.AddrPort
+	keep      []*conn.TCP // both ends, in pairs
+}
+
+func newCrowd(t testing.TB) *crowd {
+	m := &crowd{t: t, l: connect(t, phy.PipeConfig{}, func(cfg *netstack.Config) {
+		cfg.Limits.Memory = 1 << 30
+		cfg.TCP.TimeWait = -1
+	})}
+	for range portsForMany {
+		ln := listenTCP(t, m.l.b)
+		m.listeners = append(m.listeners, ln)
+		m.addrs = append(m.addrs, ln.Addr().(*net.TCPAddr).AddrPort())
+	}
+	return m
+}
+
+// grow makes the crowd one of n connections.
+func (m *crowd) grow(n int) {
+	for i := len(m.keep) / 2; i < n; i++ {
+		at := i % portsForMany
+		c := dial(m.t, m.l.a, m.addrs[at])
+		s, err := m.listeners[at].AcceptTCP()
+		require.NoError(m.t, err)
+		m.keep = append(m.keep, c, s)
+	}
+}
+
+// heap returns what is in use, once garbage is gone.
+func heap() (bytes, objects uint64) {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what pools keep goes the second time
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc, m.HeapObjects
+}
+
+// measure makes a crowd of n and returns what each endpoint costs. What a
+// stack has without connections, and rings that grew with the first of them, do
+// not count; the tests' own list does, 8 bytes each.
+func measureIdle(t testing.TB, n int) (bytes, objects float64) {
+	m := newCrowd(t)
+	const first = 100
+	m.keep = make([]*conn.TCP, 0, 2*n)
+	m.grow(first)
+	bytes0, objects0 := heap()
+	goroutines := runtime.NumGoroutine()
+	m.grow(n)
+	require.LessOrEqual(t, runtime.NumGoroutine(), goroutines)
+	bytes1, objects1 := heap()
+	ends := float64(2 * (n - first))
+	runtime.KeepAlive(m)
+	return float64(bytes1-bytes0) / ends, float64(objects1-objects0) / ends
+}
+
+// BenchmarkIdle reports what an established connection costs, per endpoint:
+// both stacks' tables and timer queues, and what the user holds.
+func BenchmarkIdle(b *testing.B) {
+	for _, n := range []int{2_000, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				bytes, objects := measureIdle(b, n)
+				b.ReportMetric(bytes, "heapB/endpoint")
+				b.ReportMetric(objects, "objects/endpoint")
+			}
+		})
+	}
+}
 
 // A Write that finds the stack's memory used up by another connection goes on
 // once that one has given some back, although nobody tells it.

@@ -28,15 +28,19 @@ import (
 type TCP struct {
 	endpoint
 	s         *core.TCP
-	local     net.TCPAddr
-	remote    net.TCPAddr
-	localIP   [16]byte
-	remoteIP  [16]byte
+	names     atomic.Pointer[names] // nil: nobody has asked yet
+	done      atomic.Pointer[ending]
 	linger    atomic.Int64 // seconds, negative: off
+	wide      bool         // addresses are shown as by a socket for both families
 	readShut  atomic.Bool
 	writeShut atomic.Bool
 	over      atomic.Bool // nothing more can be read that has not arrived, nor written
-	done      atomic.Pointer[ending]
+}
+
+// names are the two ends of a connection as package net shows them.
+type names struct {
+	local, remote     net.TCPAddr
+	localIP, remoteIP [16]byte
 }
 
 var (
@@ -65,11 +69,21 @@ func newTCP(st *netstack.Stack, network string) *TCP {
 }
 
 // bind gives the connection its socket.
-func (c *TCP) bind(s *core.TCP, wide bool) {
-	c.s = s
-	l, r := s.LocalAddr(), s.RemoteAddr()
-	c.local = net.TCPAddr{IP: ipOf(l.Addr(), wide, &c.localIP), Port: int(l.Port()), Zone: l.Addr().Zone()}
-	c.remote = net.TCPAddr{IP: ipOf(r.Addr(), wide, &c.remoteIP), Port: int(r.Port()), Zone: r.Addr().Zone()}
+func (c *TCP) bind(s *core.TCP, wide bool) { c.s, c.wide = s, wide }
+
+// ends returns the connection's addresses, always the same ones.
+func (c *TCP) ends() *names {
+	n := c.names.Load()
+	if n == nil {
+		l, r := c.s.LocalAddr(), c.s.RemoteAddr()
+		n = new(names)
+		n.local = net.TCPAddr{IP: ipOf(l.Addr(), c.wide, &n.localIP), Port: int(l.Port()), Zone: l.Addr().Zone()}
+		n.remote = net.TCPAddr{IP: ipOf(r.Addr(), c.wide, &n.remoteIP), Port: int(r.Port()), Zone: r.Addr().Zone()}
+		if !c.names.CompareAndSwap(nil, n) {
+			n = c.names.Load()
+		}
+	}
+	return n
 }
 
 // Ready is called by the core.
@@ -85,10 +99,14 @@ func (c *TCP) ok() bool { return c != nil && c.s != nil }
 // fail makes the error of an operation on c. A stack that has ended fails its
 // connections with errno.Closed, which core reports once only.
 func (c *TCP) fail(op, call string, err error) error {
+	if err == nil {
+		return nil
+	}
 	if _, ok := err.(errno.Errno); ok && c.s.Err() == errno.Closed {
 		err = net.ErrClosed
 	}
-	return OpError(op, call, c.network, &c.local, &c.remote, err)
+	ends := c.ends()
+	return OpError(op, call, c.network, &ends.local, &ends.remote, err)
 }
 
 // Read implements net.Conn. At the end of what the peer sent it returns a bare
@@ -224,7 +242,7 @@ func (c *TCP) drain(d time.Duration) {
 	defer t.Stop()
 	for !c.delivered() {
 		select {
-		case <-c.out.ready:
+		case <-c.out.ready():
 		case <-t.C:
 			return
 		case <-c.st.Done():
@@ -295,7 +313,7 @@ func (c *TCP) LocalAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	return &c.local
+	return &c.ends().local
 }
 
 // RemoteAddr returns the peer's address, a *net.TCPAddr. It is shared by all
@@ -304,7 +322,7 @@ func (c *TCP) RemoteAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	return &c.remote
+	return &c.ends().remote
 }
 
 // SetDeadline implements net.Conn.
@@ -312,7 +330,7 @@ func (c *TCP) SetDeadline(t time.Time) error {
 	if !c.ok() {
 		return errInvalid
 	}
-	return c.deadlines(&c.local, t, &c.in, &c.out)
+	return c.moveDeadlines(t, &c.in, &c.out)
 }
 
 // SetReadDeadline implements net.Conn. A deadline in the past ends a Read in
@@ -321,7 +339,7 @@ func (c *TCP) SetReadDeadline(t time.Time) error {
 	if !c.ok() {
 		return errInvalid
 	}
-	return c.deadlines(&c.local, t, &c.in)
+	return c.moveDeadlines(t, &c.in)
 }
 
 // SetWriteDeadline implements net.Conn. A Write that it ends says how much of
@@ -330,7 +348,17 @@ func (c *TCP) SetWriteDeadline(t time.Time) error {
 	if !c.ok() {
 		return errInvalid
 	}
-	return c.deadlines(&c.local, t, &c.out)
+	return c.moveDeadlines(t, &c.out)
+}
+
+// moveDeadlines is the body of the SetDeadline methods.
+func (c *TCP) moveDeadlines(t time.Time, ds ...*direction) error {
+	for _, d := range ds {
+		if !c.setDeadline(d, t) {
+			return OpError("set", "", c.network, nil, &c.ends().local, net.ErrClosed)
+		}
+	}
+	return nil
 }
 
 // An ending is the channel of Done.

@@ -179,7 +179,11 @@ func (c *TCP) setBuffer(fn func(*tcp.Conn)) error {
 	if !c.ok() {
 		return errInvalid
 	}
-	return OpError("set", "setsockopt", c.network, nil, &c.local, c.change(fn))
+	err := c.change(fn)
+	if err == nil {
+		return nil
+	}
+	return OpError("set", "setsockopt", c.network, nil, &c.ends().local, err)
 }
 
 // Info returns what the connection knows of itself. After Close it is the zero

@@ -83,10 +83,11 @@ func New(cfg Config) (*Core, error) {
 		cfg.HopLimit = DefaultHopLimit
 	}
 	source := rand.NewChaCha8(cfg.Seed)
-	var isnKey siphash.Key
+	var isnKey, tableKey siphash.Key
 	var portKey [32]byte
 	source.Read(isnKey[:]) // never fails
 	source.Read(portKey[:])
+	source.Read(tableKey[:])
 	pool := stream.NewPool(limits.Memory)
 	c := &Core{
 		cfg:     cfg,
@@ -102,8 +103,8 @@ func New(cfg Config) (*Core, error) {
 	c.routes.Max = MaxRoutes
 	c.ids.init(c.rand)
 	c.drawPrice()
-	c.tcp.init()
-	c.timeWait.init(limits.TimeWait, pool)
+	c.tcp.init(tableKey)
+	c.timeWait.init(tableKey, limits.TimeWait, pool)
 	c.udp.init()
 	return c, nil
 }

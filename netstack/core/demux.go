@@ -2,6 +2,9 @@ package core
 
 import (
 	"net/netip"
+
+	"smolnet/netstack/siphash"
+	"smolnet/netstack/tcp"
 )
 
 // A connKey is a 4-tuple in a form that hashes and compares fast. IPv4
@@ -22,7 +25,7 @@ func keyOfPorts(local, remote netip.AddrPort) connKey {
 
 // A tcpDemux finds who takes a TCP segment.
 type tcpDemux struct {
-	conns     map[connKey]*TCP
+	conns     table[*TCP]
 	listeners map[uint16][]*Listener // by port
 	dialed    map[netip.AddrPort]int // active opens by local address: these ports cannot be listened on
 	halfOpen  int                    // connections of listeners in SYN-RECEIVED
@@ -33,8 +36,8 @@ type tcpDemux struct {
 	lastKey connKey
 }
 
-func (d *tcpDemux) init() {
-	d.conns = make(map[connKey]*TCP)
+func (d *tcpDemux) init(key siphash.Key) {
+	d.conns.init(key)
 	d.listeners = make(map[uint16][]*Listener)
 	d.dialed = make(map[netip.AddrPort]int)
 }
@@ -44,20 +47,29 @@ func (d *tcpDemux) find(k *connKey) *TCP {
 	if d.last != nil && d.lastKey == *k {
 		return d.last
 	}
-	s := d.conns[*k]
+	s := d.conns.find(k)
 	if s != nil {
 		d.last, d.lastKey = s, *k
 	}
 	return s
 }
 
-func (d *tcpDemux) add(k connKey, s *TCP) { d.conns[k] = s }
-
-func (d *tcpDemux) remove(k connKey) {
-	if d.lastKey == k {
+// remove takes s, which is in it, out of the table.
+func (d *tcpDemux) remove(s *TCP) {
+	if d.last == s {
 		d.last = nil
 	}
-	delete(d.conns, k)
+	d.conns.remove(s)
+}
+
+func (s *TCP) chained() *chain[*TCP] { return &s.chain }
+
+func (s *TCP) named(k connKey) bool { return k.is(s.conn.ID()) }
+
+// is reports whether k is the key of a connection.
+func (k *connKey) is(id tcp.ID) bool {
+	return k.localPort == id.Local.Port() && k.remotePort == id.Remote.Port() &&
+		k.remote == id.Remote.Addr().As16() && k.local == id.Local.Addr().As16()
 }
 
 // listener returns the listener for a local address and port: that of exactly
@@ -131,7 +143,7 @@ func (c *Core) tupleTaken(local netip.Addr, port uint16, remote netip.AddrPort) 
 		return true // it would connect to itself
 	}
 	k := keyOf(local, remote.Addr(), port, remote.Port())
-	if c.tcp.conns[k] != nil || c.timeWait.records[k] != nil {
+	if c.tcp.conns.find(&k) != nil || c.timeWait.records.find(&k) != nil {
 		return true
 	}
 	return len(c.tcp.listeners[port]) > 0 && c.tcp.listener(local, port) != nil

@@ -164,7 +164,8 @@ func (c *Core) deliverTCPError(now clock.Time, q *quote, u unreachable) wire.Dro
 	if err != nil {
 		return err.(wire.Drop)
 	}
-	s := c.tcp.conns[keyOf(q.src, q.dst, src, dst)]
+	k := keyOf(q.src, q.dst, src, dst)
+	s := c.tcp.conns.find(&k)
 	if s == nil {
 		return wire.DropNoConn
 	}

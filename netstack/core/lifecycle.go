@@ -2,6 +2,7 @@ package core
 
 import (
 	"net/netip"
+	"slices"
 
 	"smolnet/netstack/clock"
 	"smolnet/netstack/errno"
@@ -12,7 +13,7 @@ import (
 // has one and is not over, in no particular order, until it returns false. The
 // core must not be changed meanwhile. Driver's goroutine.
 func (c *Core) Waiters(yield func(Waiter) bool) {
-	for _, s := range c.tcp.conns {
+	for s := range c.tcp.conns.all() {
 		if s.waiter != nil && !yield(s.waiter) {
 			return
 		}
@@ -54,7 +55,7 @@ func (c *Core) Close(now clock.Time) {
 	for _, l := range listeners {
 		l.Close(now)
 	}
-	for _, s := range c.tcp.conns {
+	for _, s := range slices.Collect(c.tcp.conns.all()) {
 		s.failed = errno.Closed
 		s.conn.Abort(now)
 		s.collect(now)

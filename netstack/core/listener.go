@@ -112,7 +112,7 @@ func (l *Listener) Close(now clock.Time) {
 		return
 	}
 	var half []*TCP
-	for _, s := range c.tcp.conns {
+	for s := range c.tcp.conns.all() {
 		if s.halfOpen && s.listener == l {
 			half = append(half, s)
 		}

@@ -55,9 +55,9 @@ type Stats struct {
 func (c *Core) Stats() Stats {
 	st := c.stats
 	st.Memory = c.pool.InUse()
-	st.Connections = len(c.tcp.conns)
+	st.Connections = c.tcp.conns.len()
 	st.HalfOpen = c.tcp.halfOpen
-	st.TimeWait = len(c.timeWait.records)
+	st.TimeWait = c.timeWait.records.len()
 	st.Listeners = c.tcp.listening
 	st.UDPSockets = c.udp.open
 	st.PingSockets = len(c.pings)
@@ -94,14 +94,14 @@ type SocketInfo struct {
 // included, in no particular order, until it returns false. The core must not
 // be changed meanwhile.
 func (c *Core) Sockets(yield func(SocketInfo) bool) {
-	for _, s := range c.tcp.conns {
+	for s := range c.tcp.conns.all() {
 		id := s.conn.ID()
 		info := s.conn.Info()
 		if !yield(SocketInfo{wire.ProtoTCP, id.Local, id.Remote, info.State.String(), info}) {
 			return
 		}
 	}
-	for _, w := range c.timeWait.records {
+	for w := range c.timeWait.records.all() {
 		id := w.rec.ID()
 		if !yield(SocketInfo{Protocol: wire.ProtoTCP, Local: id.Local, Remote: id.Remote, State: tcp.StateTimeWait.String()}) {
 			return

@@ -32,7 +32,7 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 	if s := c.tcp.find(&k); s != nil {
 		return s.receive(now, in, h, payload)
 	}
-	w := c.timeWait.records[k]
+	w := c.timeWait.records.find(&k)
 	if w != nil {
 		if d, done := c.receiveTimeWait(now, in, w, h, payload); done {
 			return d

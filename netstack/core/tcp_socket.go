@@ -16,6 +16,7 @@ import (
 // goroutine" are for the facade: one reader and one writer at a time.
 type TCP struct {
 	socket
+	chain chain[*TCP] // in the demultiplexer
 	conn  tcp.Conn
 	path  path
 	timer timer.Entry
@@ -139,7 +140,7 @@ func (c *Core) checkLocal(local, remote netip.Addr) errno.Errno {
 // many, or the last part of the memory budget has begun, which is for those
 // that exist.
 func (c *Core) full() bool {
-	return len(c.tcp.conns) >= c.cfg.Limits.Connections || c.pool.Tight()
+	return c.tcp.conns.len() >= c.cfg.Limits.Connections || c.pool.Tight()
 }
 
 // choosePort completes local.
@@ -147,7 +148,7 @@ func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.E
 	a := local.Addr()
 	if port := local.Port(); port != 0 {
 		k := keyOfPorts(local, remote)
-		if c.portTaken(a, port) || c.tcp.conns[k] != nil || c.timeWait.records[k] != nil {
+		if c.portTaken(a, port) || c.tcp.conns.find(&k) != nil || c.timeWait.records.find(&k) != nil {
 			return local, errno.AddrInUse
 		}
 		return local, errno.OK
@@ -176,7 +177,8 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12}
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
-	c.tcp.add(keyOfPorts(id.Local, id.Remote), s)
+	k := keyOfPorts(id.Local, id.Remote)
+	c.tcp.conns.add(&k, s)
 	return s
 }
 
@@ -278,7 +280,7 @@ func (s *TCP) detach() {
 	}
 	s.attached = false
 	c, id := s.core, s.conn.ID()
-	c.tcp.remove(keyOfPorts(id.Local, id.Remote))
+	c.tcp.remove(s)
 	c.timers.Set(&s.timer, s, 0)
 	if s.dialed {
 		if c.tcp.dialed[id.Local]--; c.tcp.dialed[id.Local] == 0 {

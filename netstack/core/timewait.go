@@ -2,6 +2,7 @@ package core
 
 import (
 	"smolnet/netstack/clock"
+	"smolnet/netstack/siphash"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/timer"
@@ -12,6 +13,7 @@ import (
 type timeWait struct {
 	rec   tcp.TimeWait
 	timer timer.Entry
+	chain chain[*timeWait]
 }
 
 // recordCharge is what a record counts for in the memory budget, with its place
@@ -21,14 +23,14 @@ const recordCharge = 256
 // timeWaits are the records of all connections in TIME-WAIT. There are at most
 // limit: the one that is nearest to its end makes room.
 type timeWaits struct {
-	records map[connKey]*timeWait
+	records table[*timeWait]
 	timers  timer.Queue[*timeWait]
 	limit   int
 	pool    *stream.Pool
 }
 
-func (t *timeWaits) init(limit int, pool *stream.Pool) {
-	t.records = make(map[connKey]*timeWait)
+func (t *timeWaits) init(key siphash.Key, limit int, pool *stream.Pool) {
+	t.records.init(key)
 	t.limit = limit
 	t.pool = pool
 }
@@ -36,7 +38,7 @@ func (t *timeWaits) init(limit int, pool *stream.Pool) {
 // add keeps a record, and reports whether another one had to go, or this one for
 // want of memory.
 func (t *timeWaits) add(rec tcp.TimeWait) (lost bool) {
-	if len(t.records) >= t.limit {
+	if t.records.len() >= t.limit {
 		if old, ok := t.timers.Pop(clock.Never); ok {
 			t.forget(old)
 			lost = true
@@ -46,19 +48,20 @@ func (t *timeWaits) add(rec tcp.TimeWait) (lost bool) {
 		return true
 	}
 	w := &timeWait{rec: rec}
-	t.records[w.key()] = w
+	id := w.rec.ID()
+	k := keyOfPorts(id.Local, id.Remote)
+	t.records.add(&k, w)
 	t.timers.Set(&w.timer, w, rec.Deadline())
 	return lost
 }
 
-func (w *timeWait) key() connKey {
-	id := w.rec.ID()
-	return keyOfPorts(id.Local, id.Remote)
-}
+func (w *timeWait) chained() *chain[*timeWait] { return &w.chain }
+
+func (w *timeWait) named(k connKey) bool { return k.is(w.rec.ID()) }
 
 func (t *timeWaits) forget(w *timeWait) {
 	t.timers.Set(&w.timer, w, 0)
-	delete(t.records, w.key())
+	t.records.remove(w)
 	t.pool.Unreserve(recordCharge)
 }
 

@@ -4,6 +4,7 @@ package tcp
 // (resets).
 
 import (
+	"net/netip"
 	"time"
 
 	"smolnet/netstack/clock"
@@ -12,16 +13,17 @@ import (
 
 // A TimeWait is what is left of a connection in TIME-WAIT: enough to answer
 // what is still under way, and to let a new connection of the same name in
-// early. At most 200 bytes.
+// early. At most 120 bytes.
 type TimeWait struct {
-	id         ID
-	deadline   clock.Time
-	hold       time.Duration
-	challenges limiter
-	sndNxt     Seq
-	rcvNxt     Seq
-	ts         timestamps
-	window     uint16 // as the last segment had it
+	local, remote         [16]byte // IPv4 in its IPv6 form
+	localPort, remotePort uint16
+	window                uint16 // as the last segment had it
+	sndNxt                Seq
+	rcvNxt                Seq
+	deadline              clock.Time
+	hold                  time.Duration
+	challenges            limiter
+	ts                    timestamps
 }
 
 // enterTimeWait enters TIME-WAIT, or CLOSED where there is none.
@@ -41,7 +43,9 @@ func (c *Conn) enterTimeWait(now clock.Time) {
 // TimeWait returns the record that stands for a connection in TIME-WAIT.
 func (c *Conn) TimeWait() TimeWait {
 	return TimeWait{
-		id: c.id, deadline: c.timers[timerLinger], hold: c.cfg.timeWait(), challenges: c.challenges,
+		local: c.id.Local.Addr().As16(), localPort: c.id.Local.Port(),
+		remote: c.id.Remote.Addr().As16(), remotePort: c.id.Remote.Port(),
+		deadline: c.timers[timerLinger], hold: c.cfg.timeWait(), challenges: c.challenges,
 		sndNxt: c.snd.max, rcvNxt: c.rcv.nxt, ts: c.ts,
 		window: uint16(min(c.rcv.adv.Sub(c.rcv.nxt)>>c.rcv.scale, unscaledMost)),
 	}
@@ -61,8 +65,13 @@ func (c *Conn) receiveTimeWait(now clock.Time, s *segment) (Action, wire.Drop) {
 	return action, drop
 }
 
-// ID returns the connection's name.
-func (w *TimeWait) ID() ID { return w.id }
+// ID returns the connection's name, without zones.
+func (w *TimeWait) ID() ID {
+	return ID{
+		Local:  netip.AddrPortFrom(netip.AddrFrom16(w.local).Unmap(), w.localPort),
+		Remote: netip.AddrPortFrom(netip.AddrFrom16(w.remote).Unmap(), w.remotePort),
+	}
+}
 
 // Deadline returns when the record can be forgotten.
 func (w *TimeWait) Deadline() clock.Time { return w.deadline }
@@ -136,7 +145,7 @@ func (w *TimeWait) NextISS(iss Seq) Seq { return maxSeq(iss, w.sndNxt+reopenGap)
 // Ack fills out with the acknowledgment that ActionAck asks for.
 func (w *TimeWait) Ack(now clock.Time, out *wire.TCP) {
 	*out = wire.TCP{
-		SrcPort: w.id.Local.Port(), DstPort: w.id.Remote.Port(),
+		SrcPort: w.localPort, DstPort: w.remotePort,
 		Seq: uint32(w.sndNxt), Ack: uint32(w.rcvNxt), Flags: wire.ACK, Window: w.window,
 	}
 	if w.ts.on {
