@@ -9,6 +9,9 @@
 //	r.Init(pool, packet.Limits{})
 //	r.Push(packet.Meta{Remote: from}, payload) // producer
 //	n, size, m, ok := r.Read(buf)              // consumer
+//
+// Datagrams of one size between the same ends can travel as one, in segments,
+// and be taken apart again by the consumer.
 package packet
 
 import (
@@ -19,10 +22,10 @@ import (
 
 // The bounds of a ring.
 const (
-	DefaultPackets = 256       // Limits.Packets of zero
+	DefaultPackets = 1 << 10   // Limits.Packets of zero
 	DefaultBytes   = 256 << 10 // Limits.Bytes of zero
-	MaxPackets     = 1 << 14   // more are not allowed: the ring costs 8 bytes each
-	MaxDatagram    = 64 << 10  // bytes of one datagram
+	MaxPackets     = 1 << 14   // more are not allowed: each has a record of 48 bytes
+	MaxDatagram    = 64 << 10  // bytes of one datagram, or of the segments in one
 )
 
 // Limits bound a ring. Zero means default, and so does a negative value.
@@ -43,12 +46,14 @@ func (l Limits) orDefault() Limits {
 	return l
 }
 
-// Meta is what is known of a datagram besides its bytes.
+// Meta is what is known of a datagram besides its bytes. A ring does not keep
+// the zones of addresses.
 type Meta struct {
 	Remote    netip.AddrPort // received: the sender; to send: the destination
 	Local     netip.Addr     // received: the destination; to send: the source, invalid if it is to be selected
 	HopLimit  uint8          // TTL or hop limit; zero: default when sending
 	TOS       uint8          // DSCP and ECN
 	Err       errno.Errno    // an error queued in place of a datagram
+	Segment   uint16         // bytes of each datagram but the last, if there are several in one; else zero
 	Interface uint32         // index of the interface; zero: not known, or any
 }

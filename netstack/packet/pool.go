@@ -6,18 +6,25 @@ import (
 	"smolnet/netstack/stream"
 )
 
-// classes are the sizes of buffers in bytes: a query, a frame, a jumbo frame, a
-// reassembled or segmented datagram.
-var classes = [...]int{512, 2 << 10, 9 << 10, MaxDatagram}
+// classes are the sizes of buffers in bytes: a query, a frame, a jumbo frame or
+// a stretch of a ring, a reassembled or segmented datagram with its record.
+var classes = [...]int{512, 2 << 10, stretch, MaxDatagram + 64}
+
+// stretch is the size of the buffers that a ring goes on in when it has more
+// than one.
+const stretch = 16 << 10
 
 // bufferOverhead is what a Buffer costs the budget besides its class, bytes.
 const bufferOverhead = 128
 
-// A Buffer holds one packet.
+// A Buffer holds one packet, or a stretch of a ring.
 type Buffer struct {
-	meta  Meta
 	bytes []byte // the packet; its capacity is the class
 	class uint8
+
+	// In a ring, see there.
+	used int
+	next *Buffer
 }
 
 // Bytes returns the packet's bytes, which may be written.
@@ -43,6 +50,11 @@ func (p *Pool) Get(n int) *Buffer {
 	if n < 0 || n > MaxDatagram {
 		return nil
 	}
+	return p.get(n)
+}
+
+// get is Get for up to the largest class.
+func (p *Pool) get(n int) *Buffer {
 	class := 0
 	for classes[class] < n {
 		class++
@@ -65,6 +77,6 @@ func (p *Pool) Put(b *Buffer) {
 		return
 	}
 	p.budget.Unreserve(int64(b.Size()))
-	b.meta = Meta{}
+	b.used, b.next = 0, nil
 	p.free[b.class].Put(b)
 }

@@ -1,26 +1,58 @@
 package packet
 
 import (
-	"math/bits"
+	"encoding/binary"
 	"sync/atomic"
 )
 
 // A Ring is a bounded queue of datagrams with one producer and one consumer,
-// which may be different goroutines. The producer calls Push, Push2 and Fits;
-// the consumer Peek, Pop, Read and Drain; Len, Bytes and SetMaxBytes are for any
-// goroutine. A Ring must not be copied.
+// which may be different goroutines. The producer calls Fits, Reserve, Commit
+// and Push; the consumer Peek, Advance, Pop, Read, Trim and Drain; Len, Bytes,
+// Roomy and SetMaxBytes are for any goroutine. A Ring must not be copied.
 //
-// An empty ring holds no buffers. Its slots, 8 bytes for each packet of the
-// limit, exist from the first datagram on.
+// Datagrams stand one after the other, each behind its record, in buffers that
+// form a chain. The producer writes to the last one, which it takes out of open
+// while it is at it; the consumer gives back those that it has left. Trim gives
+// back the last one too, if it gets it out of open.
 type Ring struct {
 	pool       *Pool
-	slots      []*Buffer     // a power of two of them; those in [head, tail) are the consumer's
-	head       atomic.Uint32 // stored by the consumer
-	tail       atomic.Uint32 // stored by the producer
-	bytes      atomic.Int64  // in [head, tail)
 	maxBytes   atomic.Int64
 	maxPackets uint32
+
+	_ [cacheLine]byte
+	// The producer's, but that all may look at tail.
+	tail  atomic.Uint64 // mark of what was pushed, ever
+	taken mark          // what the consumer had taken, as last looked at
+	held  *Buffer       // out of open, between Reserve and Commit
+	room  int           // that Reserve lent, bytes
+
+	_ [cacheLine]byte
+	// The consumer's, but that all may look at head.
+	head atomic.Uint64 // mark of what was popped, ever
+	at   mark          // the same
+	made mark          // what the producer had pushed, as last looked at
+	cur  *Buffer       // that the first datagram is in; nil: it is in begin
+	pos  int           // of its record
+	done int           // bytes of it that are taken already
+	shut *Buffer       // the last one of the chain that was taken out of open
+
+	_ [cacheLine]byte
+	// Exchanged.
+	open  atomic.Pointer[Buffer] // the last of the chain; nil: there is none, or somebody has it
+	begin atomic.Pointer[Buffer] // a chain that the producer began as open was nil
+	spare atomic.Pointer[Buffer] // one that was read, kept for the producer
 }
+
+// cacheLine keeps what one core writes off the lines that another reads.
+const cacheLine = 64
+
+// A mark is how far one side of a ring has come. Both numbers wrap.
+type mark struct{ packets, bytes uint32 }
+
+func (m mark) pack() uint64      { return uint64(m.packets)<<32 | uint64(m.bytes) }
+func unpack(v uint64) mark       { return mark{uint32(v >> 32), uint32(v)} }
+func (m mark) plus(n int) mark   { return mark{m.packets + 1, m.bytes + uint32(n)} }
+func (m mark) minus(o mark) mark { return mark{m.packets - o.packets, m.bytes - o.bytes} }
 
 // Init must be called before use, once.
 func (r *Ring) Init(p *Pool, l Limits) {
@@ -39,90 +71,247 @@ func (r *Ring) Limits() Limits {
 // takes back what is there.
 func (r *Ring) SetMaxBytes(n int) { r.maxBytes.Store(int64(Limits{Bytes: n}.orDefault().Bytes)) }
 
-// Len returns the number of datagrams. To the consumer it is a lower bound, to
-// the producer an upper one.
-func (r *Ring) Len() int {
-	head := r.head.Load() // first: tail is never behind an earlier head
-	return int(r.tail.Load() - head)
+// used returns what is in the ring. To the consumer it is a lower bound, to the
+// producer an upper one.
+func (r *Ring) used() mark {
+	head := unpack(r.head.Load()) // first: tail is never behind an earlier head
+	return unpack(r.tail.Load()).minus(head)
 }
 
+// Len returns the number of datagrams, those of one Segment counting as one. To
+// the consumer it is a lower bound, to the producer an upper one.
+func (r *Ring) Len() int { return int(r.used().packets) }
+
 // Bytes returns the bytes of the datagrams, without metadata.
-func (r *Ring) Bytes() int { return int(max(r.bytes.Load(), 0)) }
+func (r *Ring) Bytes() int { return int(r.used().bytes) }
+
+// Roomy reports whether half of the ring, in both measures, is free: enough for
+// a producer who waits for room to be worth waking.
+func (r *Ring) Roomy() bool {
+	u := r.used()
+	return u.packets <= r.maxPackets/2 && int64(u.bytes) <= r.maxBytes.Load()/2
+}
 
 // Fits reports whether the limits allow a datagram of n bytes to be pushed now.
 // If they do and Push refuses it, the memory budget is used up.
 func (r *Ring) Fits(n int) bool {
-	used := uint32(r.Len())
-	if n > MaxDatagram || used >= r.maxPackets {
+	if n < 0 || n > MaxDatagram {
 		return false
 	}
+	if r.fits(n) {
+		return true
+	}
+	r.taken = unpack(r.head.Load())
+	return r.fits(n)
+}
+
+// fits is Fits going by what was last known of the consumer.
+func (r *Ring) fits(n int) bool {
+	u := unpack(r.tail.Load()).minus(r.taken)
 	// One datagram larger than the limit must not be stuck for ever.
-	return used == 0 || r.bytes.Load()+int64(n) <= r.maxBytes.Load()
+	return u.packets == 0 || u.packets < r.maxPackets && int64(u.bytes)+int64(n) <= r.maxBytes.Load()
 }
 
 // Push appends a copy of the datagram b. It reports false, and appends nothing,
 // if the ring is full, b is longer than [MaxDatagram], or the memory budget is
 // used up.
-func (r *Ring) Push(m Meta, b []byte) bool { return r.Push2(m, nil, b) }
+func (r *Ring) Push(m Meta, b []byte) bool {
+	room, ok := r.Reserve(len(b))
+	if ok {
+		copy(room, b)
+		r.Commit(&m)
+	}
+	return ok
+}
 
-// Push2 is Push of the datagram that consists of hdr followed by b.
-func (r *Ring) Push2(m Meta, hdr, b []byte) bool {
-	n := len(hdr) + len(b)
+// Reserve returns room for a datagram of n bytes, which Commit, the producer's
+// next call, appends. It reports false, and Commit must not be called, where
+// Push would.
+func (r *Ring) Reserve(n int) (room []byte, ok bool) {
 	if !r.Fits(n) {
-		return false
+		return nil, false
 	}
-	buf := r.pool.Get(n)
-	if buf == nil {
-		return false
+	b := r.open.Swap(nil)
+	if b == nil || len(b.bytes)-b.used < recordLen+n {
+		next := r.extend(b, recordLen+n)
+		if next == nil {
+			r.open.Store(b)
+			return nil, false
+		}
+		b = next
 	}
-	buf.meta = m
-	copy(buf.bytes[copy(buf.bytes, hdr):], b)
-	if r.slots == nil {
-		r.slots = make([]*Buffer, 1<<bits.Len32(r.maxPackets-1))
+	r.held, r.room = b, n
+	at := b.used + recordLen
+	return b.bytes[at : at+n : at+n], true
+}
+
+// Commit appends the datagram whose bytes were written to Reserve's room.
+func (r *Ring) Commit(m *Meta) {
+	b := r.held
+	putRecord(b.bytes[b.used:], m, r.room)
+	b.used = min((b.used+recordLen+r.room+7)&^7, len(b.bytes))
+	// In this order: who gets a buffer out of open must see what is in it.
+	r.tail.Store(unpack(r.tail.Load()).plus(r.room).pack())
+	r.held = nil
+	r.open.Store(b)
+}
+
+// extend returns a buffer with room for need bytes, which follows last in the
+// chain or, if that is nil, begins a new one. It is nil if the budget is used up.
+func (r *Ring) extend(last *Buffer, need int) *Buffer {
+	b := r.spare.Swap(nil)
+	if b != nil && len(b.bytes) < need {
+		r.pool.Put(b)
+		b = nil
 	}
-	tail := r.tail.Load()
-	r.slots[r.index(tail)] = buf
-	r.bytes.Add(int64(n))
-	r.tail.Store(tail + 1)
-	return true
+	if b == nil && last != nil && need < stretch {
+		b = r.pool.get(stretch) // a queue builds up
+	}
+	if b == nil {
+		b = r.pool.get(need)
+	}
+	if b == nil {
+		return nil
+	}
+	b.bytes = b.bytes[:cap(b.bytes)]
+	if last == nil {
+		r.begin.Store(b)
+		return b
+	}
+	if len(last.bytes)-last.used >= recordLen {
+		binary.NativeEndian.PutUint32(last.bytes[last.used:], endOfStretch)
+	}
+	last.next = b
+	return b
 }
 
 // Peek returns the first datagram without taking it. Its bytes are valid until
-// the consumer pops it.
+// the consumer pops it. Of a datagram in segments it is what was not advanced
+// over yet; m.Segment is zero if that is one segment at most.
 func (r *Ring) Peek() (m Meta, b []byte, ok bool) {
-	head := r.head.Load()
-	if head == r.tail.Load() {
+	if !r.find() {
 		return Meta{}, nil, false
 	}
-	buf := r.slots[r.index(head)]
-	return buf.meta, buf.bytes, true
+	rec := r.cur.bytes[r.pos:]
+	getRecord(rec, &m)
+	end := recordLen + recordSize(rec)
+	b = rec[recordLen+r.done : end : end]
+	if int(m.Segment) >= len(b) {
+		m.Segment = 0
+	}
+	return m, b, true
 }
 
-// Pop removes the first datagram and reports whether there was one.
+func recordSize(rec []byte) int { return int(binary.NativeEndian.Uint32(rec)) }
+
+// find has cur and pos say where the first record is. It reports false if there
+// is none.
+func (r *Ring) find() bool {
+	if r.at == r.made {
+		if r.made = unpack(r.tail.Load()); r.at == r.made {
+			return false
+		}
+	}
+	for {
+		switch b := r.cur; {
+		case b == nil:
+			r.cur = r.begin.Swap(nil)
+		case b == r.shut:
+			// Nobody writes to it any more, not even what ends it.
+			if r.pos < b.used {
+				return true
+			}
+			r.shut, r.cur = nil, nil
+			r.recycle(b)
+		case len(b.bytes)-r.pos >= recordLen && recordSize(b.bytes[r.pos:]) != endOfStretch:
+			return true
+		default:
+			r.cur = b.next
+			r.recycle(b)
+		}
+	}
+}
+
+// recycle gives back a buffer that was read.
+func (r *Ring) recycle(b *Buffer) {
+	r.pos = 0
+	if len(b.bytes) == stretch && r.spare.Load() == nil {
+		b.used, b.next = 0, nil
+		b = r.spare.Swap(b) // nil: nobody else puts one there
+	}
+	r.pool.Put(b)
+}
+
+// Advance takes the next n bytes of the first datagram, and all of it if no
+// more are left.
+func (r *Ring) Advance(n int) {
+	if !r.find() {
+		return
+	}
+	if r.done += n; r.done >= recordSize(r.cur.bytes[r.pos:]) {
+		r.Pop()
+	}
+}
+
+// Pop removes the first datagram, or what is left of it, and reports whether
+// there was one.
 func (r *Ring) Pop() bool {
-	head := r.head.Load()
-	if head == r.tail.Load() {
+	if !r.find() {
 		return false
 	}
-	slot := &r.slots[r.index(head)]
-	buf := *slot
-	*slot = nil
-	r.bytes.Add(-int64(len(buf.bytes)))
-	r.head.Store(head + 1)
-	r.pool.Put(buf)
+	n := recordSize(r.cur.bytes[r.pos:])
+	r.pos = min((r.pos+recordLen+n+7)&^7, len(r.cur.bytes))
+	r.done = 0
+	r.at.packets++
+	r.at.bytes += uint32(n)
+	r.head.Store(r.at.pack())
 	return true
 }
 
-// Read copies the first datagram to b and removes it. It returns how many bytes
-// it copied and how many the datagram had: what does not fit is lost.
+// Read copies the first datagram, or the first segment of it, to b and removes
+// it. It returns how many bytes it copied and how many the datagram had: what
+// does not fit is lost.
 func (r *Ring) Read(b []byte) (n, size int, m Meta, ok bool) {
 	m, data, ok := r.Peek()
 	if !ok {
 		return 0, 0, m, false
 	}
+	if m.Segment > 0 {
+		data = data[:m.Segment]
+		m.Segment = 0
+	}
 	n, size = copy(b, data), len(data)
-	r.Pop()
+	r.Advance(size)
 	return n, size, m, true
+}
+
+// Trim, called by a consumer who has found the ring empty and has nothing else
+// to do, gives back its memory. While the producer is about to push it does not;
+// it can be called again after that.
+func (r *Ring) Trim() {
+	if r.at != r.made {
+		return
+	}
+	if b := r.cur; b != nil && b == r.shut && r.pos >= b.used {
+		r.shut, r.cur, r.pos = nil, nil, 0
+		r.pool.Put(b)
+	}
+	if r.cur != nil {
+		if r.shut != nil || r.open.Load() == nil {
+			return
+		}
+		b := r.open.Swap(nil)
+		r.shut = b
+		if b == nil || unpack(r.tail.Load()) != r.at {
+			return // something was pushed: it is read first
+		}
+		// Whoever has read everything stands in the last buffer.
+		r.shut, r.cur, r.pos = nil, nil, 0
+		r.pool.Put(b)
+	}
+	if r.spare.Load() != nil {
+		r.pool.Put(r.spare.Swap(nil))
+	}
 }
 
 // Drain, called by the consumer, removes the datagrams that are there and
@@ -132,15 +321,10 @@ func (r *Ring) Drain() int {
 	for range n {
 		r.Pop()
 	}
+	r.Trim()
 	return n
 }
 
 // Reset gives back all memory. Nobody else may use the ring any more.
 // Afterwards it is empty and could be used again.
-func (r *Ring) Reset() {
-	r.Drain()
-	r.slots = nil
-}
-
-// index returns where the slot of position i is.
-func (r *Ring) index(i uint32) uint32 { return i & uint32(len(r.slots)-1) }
+func (r *Ring) Reset() { r.Drain() }

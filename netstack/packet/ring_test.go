@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -34,19 +35,39 @@ func datagram(i uint32, n int) []byte {
 func meta(i uint32) Meta {
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], i)
+	remote, local := netip.AddrFrom4(a), netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})
+	switch i % 4 {
+	case 1:
+		remote, local = netip.AddrFrom16(remote.As16()), netip.IPv6LinkLocalAllNodes()
+	case 2:
+		remote = netip.Addr{}
+	case 3:
+		local = netip.Addr{}
+	}
 	return Meta{
-		Remote:    netip.AddrPortFrom(netip.AddrFrom4(a), uint16(i)),
-		Local:     netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}),
+		Remote:    netip.AddrPortFrom(remote, uint16(i)),
+		Local:     local,
 		HopLimit:  byte(i),
 		TOS:       byte(i >> 1),
 		Err:       errno.Errno(i % 3),
+		Segment:   uint16(i * 5),
 		Interface: i,
 	}
 }
 
 type entry struct {
-	m Meta
-	b []byte
+	m    Meta
+	b    []byte
+	done int
+}
+
+// rest is what Peek says of e.
+func (e *entry) rest() (Meta, []byte) {
+	m, b := e.m, e.b[e.done:]
+	if int(m.Segment) >= len(b) {
+		m.Segment = 0
+	}
+	return m, b
 }
 
 func TestModel(t *testing.T) {
@@ -58,8 +79,14 @@ func TestModel(t *testing.T) {
 		l = r.Limits()
 		var model []entry
 		bytes := 0
-		for i := range uint32(5000) {
-			switch rnd.IntN(5) {
+		advance := func(n int) {
+			e := &model[0]
+			if e.done += n; e.done >= len(e.b) {
+				model, bytes = model[1:], bytes-len(e.b)
+			}
+		}
+		for i := range uint32(8000) {
+			switch rnd.IntN(6) {
 			case 0, 1, 2:
 				n := rnd.IntN(3000)
 				switch rnd.IntN(10) {
@@ -71,83 +98,137 @@ func TestModel(t *testing.T) {
 				b := datagram(i, n)
 				fits := len(model) < l.Packets && (len(model) == 0 || bytes+n <= l.Bytes)
 				require.Equal(t, fits, r.Fits(n))
-				cut := rnd.IntN(n + 1)
-				require.Equal(t, fits, r.Push2(meta(i), b[:cut], b[cut:]))
+				require.Equal(t, fits, r.Push(meta(i), b))
 				if fits {
-					model, bytes = append(model, entry{meta(i), b}), bytes+n
+					model, bytes = append(model, entry{m: meta(i), b: b}), bytes+n
 				}
 			case 3:
 				m, b, ok := r.Peek()
 				require.Equal(t, len(model) > 0, ok)
 				if ok {
-					require.Equal(t, model[0], entry{m, b})
+					wantM, wantB := model[0].rest()
+					require.Equal(t, wantM, m)
+					require.Equal(t, wantB, b)
+					if rnd.IntN(2) == 0 {
+						n := rnd.IntN(len(b) + 1)
+						r.Advance(n)
+						advance(n)
+						break
+					}
 				}
 				require.Equal(t, ok, r.Pop())
 				if ok {
-					model, bytes = model[1:], bytes-len(b)
+					advance(len(b))
 				}
 			case 4:
 				b := make([]byte, 1500)
 				n, size, m, ok := r.Read(b)
 				require.Equal(t, len(model) > 0, ok)
 				if ok {
-					require.Equal(t, model[0].m, m)
-					require.Equal(t, len(model[0].b), size)
-					require.Equal(t, model[0].b[:min(size, len(b))], b[:n])
-					model, bytes = model[1:], bytes-size
+					wantM, want := model[0].rest()
+					if wantM.Segment > 0 {
+						want, wantM.Segment = want[:wantM.Segment], 0
+					}
+					require.Equal(t, wantM, m)
+					require.Equal(t, len(want), size)
+					require.Equal(t, want[:min(size, len(b))], b[:n])
+					advance(size)
+				}
+			case 5:
+				if !r.find() {
+					r.Trim()
+					require.Zero(t, budget.InUse())
 				}
 			}
 			require.Equal(t, len(model), r.Len())
 			require.Equal(t, bytes, r.Bytes())
-			require.Equal(t, len(model) == 0, budget.InUse() == 0)
+			require.Equal(t, len(model) <= l.Packets/2 && bytes <= l.Bytes/2, r.Roomy())
+			if len(model) > 0 {
+				require.NotZero(t, budget.InUse())
+			}
 		}
 		require.Equal(t, len(model), r.Drain())
 		require.Zero(t, budget.InUse())
 		r.Push(meta(1), nil)
 		r.Reset()
 		require.Zero(t, budget.InUse())
-		require.Nil(t, r.slots)
 	}
 }
 
+// TestShared has both sides at work at once, the consumer trimming whenever it
+// has nothing to read.
 func TestShared(t *testing.T) {
 	const total = 20_000
-	r, budget := newRing(Limits{Packets: 50, Bytes: 20_000}, 0)
-	go func() {
-		for i := uint32(0); i < total; {
-			if r.Push(meta(i), datagram(i, int(i%1700))) {
-				i++
-			} else {
-				runtime.Gosched()
+	for _, l := range []Limits{{Packets: 50, Bytes: 20_000}, {Packets: 2}, {}} {
+		r, budget := newRing(l, 0)
+		go func() {
+			for i := uint32(0); i < total; {
+				if r.Push(meta(i), datagram(i, int(i%1700))) {
+					i++
+				} else {
+					runtime.Gosched()
+				}
 			}
+		}()
+		for i := uint32(0); i < total; {
+			m, b, ok := r.Peek()
+			if !ok {
+				r.Trim()
+				runtime.Gosched()
+				continue
+			}
+			e := entry{m: meta(i), b: datagram(i, int(i%1700))}
+			wantM, want := e.rest()
+			if wantM != m || !bytes.Equal(want, b) {
+				t.Fatalf("datagram %d: %v, %d bytes", i, m, len(b))
+			}
+			r.Pop()
+			i++
 		}
-	}()
-	for i := uint32(0); i < total; {
-		m, b, ok := r.Peek()
-		if !ok {
-			runtime.Gosched()
-			continue
-		}
-		require.Equal(t, meta(i), m)
-		require.Equal(t, datagram(i, int(i%1700)), b)
-		r.Pop()
-		i++
+		require.Zero(t, r.Len())
+		require.Zero(t, r.Bytes())
+		require.Eventually(t, func() bool { r.Drain(); return budget.InUse() == 0 }, time.Second, time.Microsecond)
 	}
-	require.Zero(t, r.Len())
-	require.Zero(t, r.Bytes())
-	require.Zero(t, budget.InUse())
+}
+
+// TestSegments: what is pushed as one in segments is read as many.
+func TestSegments(t *testing.T) {
+	r, _ := newRing(Limits{}, 0)
+	m := meta(4)
+	m.Segment = 100
+	all := datagram(1, 250)
+	require.True(t, r.Push(m, all))
+	require.True(t, r.Push(meta(8), nil))
+	require.Equal(t, 2, r.Len())
+	m.Segment = 0
+	for from := 0; from < 250; from += 100 {
+		b := make([]byte, 90)
+		n, size, got, ok := r.Read(b)
+		require.True(t, ok)
+		require.Equal(t, min(100, 250-from), size)
+		require.Equal(t, all[from:from+n], b[:n])
+		require.Equal(t, m, got)
+		if from < 200 {
+			require.Equal(t, 250, r.Bytes(), "they are one")
+		}
+	}
+	_, size, got, ok := r.Read(nil)
+	require.True(t, ok)
+	require.Zero(t, size)
+	require.EqualValues(t, 8, got.Interface)
+	require.False(t, r.Pop())
 }
 
 func TestEmptyDatagramIsADatagram(t *testing.T) {
 	r, _ := newRing(Limits{}, 0)
 	require.False(t, r.Pop())
-	require.True(t, r.Push(meta(1), nil))
+	require.True(t, r.Push(meta(0), nil))
 	require.Equal(t, 1, r.Len())
 	n, size, m, ok := r.Read(nil)
 	require.True(t, ok)
 	require.Zero(t, n)
 	require.Zero(t, size)
-	require.Equal(t, meta(1), m)
+	require.Equal(t, meta(0), m)
 	_, _, _, ok = r.Read(nil)
 	require.False(t, ok)
 }
@@ -157,25 +238,27 @@ func TestBounds(t *testing.T) {
 	require.Equal(t, Limits{Packets: MaxPackets, Bytes: DefaultBytes}, r.Limits())
 	require.False(t, r.Fits(MaxDatagram+1))
 	require.False(t, r.Push(meta(1), make([]byte, MaxDatagram+1)))
-	require.True(t, r.Fits(2049))
-	require.False(t, r.Push(meta(1), make([]byte, 2049)), "budget")
-	require.True(t, r.Push(meta(1), make([]byte, 2048)))
+	require.False(t, r.Fits(-1))
+	require.True(t, r.Fits(2001))
+	require.False(t, r.Push(meta(1), make([]byte, 2001)), "budget")
+	require.True(t, r.Push(meta(1), make([]byte, 1900)))
 	require.EqualValues(t, 2048+bufferOverhead, budget.InUse())
-	require.True(t, r.Push(meta(1), nil))
-	require.False(t, r.Push(meta(1), nil), "budget")
+	require.True(t, r.Push(meta(1), make([]byte, 40)), "there is room where the first one is")
+	require.True(t, r.Push(meta(1), make([]byte, 400)), "in a small buffer, as there is no memory for a large one")
+	require.False(t, r.Push(meta(1), make([]byte, 40)), "budget")
 	r.SetMaxBytes(100)
-	require.Equal(t, 2, r.Len())
+	require.Equal(t, 3, r.Len())
 	require.False(t, r.Fits(0))
 	r.Reset()
 	require.Zero(t, budget.InUse())
-	require.True(t, r.Push(meta(1), make([]byte, 101)), "the first may be larger than the limit")
+	require.True(t, r.Push(meta(0), make([]byte, 101)), "the first may be larger than the limit")
 	require.False(t, r.Push(meta(1), make([]byte, 1)))
 }
 
 func TestPool(t *testing.T) {
 	budget := stream.NewPool(0)
 	p := NewPool(budget)
-	for _, n := range []int{0, 1, 512, 513, 2048, 2049, 9216, 9217, MaxDatagram} {
+	for _, n := range []int{0, 1, 512, 513, 2048, 2049, 16384, 16385, MaxDatagram} {
 		b := p.Get(n)
 		require.Len(t, b.Bytes(), n)
 		require.GreaterOrEqual(t, b.Size(), n)
