@@ -2,6 +2,7 @@ package phy
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -61,16 +62,21 @@ type FaultStats struct {
 // A Fault is a [Device] that loses and spoils frames, to see how a stack gets
 // on.
 //
-// Its Capabilities offer no checksums and no segmentation, whatever those of
-// the device below: corruption has to be found by somebody. Checksums that the
-// sender below has left out are filled in on receipt.
+// What it loses and spoils are single frames as they are on a wire. Its
+// Capabilities offer no checksums and no segmentation, whatever those of the
+// device below: corruption has to be found by somebody. Super-frames that arrive
+// are cut first, each piece meeting a fate of its own, and checksums that the
+// sender below has left out are filled in.
 type Fault struct {
 	Device
-	caps Capabilities
-	cfg  FaultConfig
-	rx   spoiler
-	tx   spoiler
-	lent []byte // by TxBuffer
+	caps   Capabilities
+	cfg    FaultConfig
+	rx     spoiler
+	tx     spoiler
+	lent   []byte   // by TxBuffer
+	cut    Segments // of a super-frame that Receive still holds
+	piece  []byte   // for one of them
+	closed atomic.Bool
 }
 
 // NewFault returns dev with its frames spoiled as cfg says.
@@ -102,17 +108,55 @@ func (f *Fault) Capabilities() Capabilities { return f.caps }
 // Receive implements [Device].
 func (f *Fault) Receive() (Frame, error) {
 	for range maxFaultRun {
-		fr, err := f.Device.Receive()
+		b, err := f.arrived()
 		if err != nil {
 			return Frame{}, err
 		}
-		if f.rx.pass(fr.Data) {
-			finishChecksum(&fr)
-			f.rx.corrupt(fr.Data)
-			return fr, nil
+		if f.rx.pass(b) {
+			f.rx.corrupt(b)
+			return Frame{Data: b}, nil
 		}
 	}
 	return Frame{}, ErrWouldBlock
+}
+
+// arrived returns the next frame, complete with its checksums.
+func (f *Fault) arrived() ([]byte, error) {
+	if f.closed.Load() {
+		return nil, ErrClosed
+	}
+	if !f.cut.More() {
+		fr, err := f.Device.Receive()
+		if err != nil {
+			return nil, err
+		}
+		if fr.Offload.GSOType == GSONone || f.cut.Cut(f.caps.Medium, fr.Data, fr.Offload) != nil {
+			finishChecksum(&fr)
+			return fr.Data, nil
+		}
+		if n := f.cut.MaxLen(); n > len(f.piece) {
+			f.piece = make([]byte, n)
+		}
+	}
+	return f.piece[:f.cut.Next(f.piece)], nil
+}
+
+// Wait implements [Device]. It does not sleep while a super-frame has pieces
+// left.
+func (f *Fault) Wait(d time.Duration) error {
+	if !f.cut.More() {
+		return f.Device.Wait(d)
+	}
+	if err := f.Device.Flush(); err != nil && !errors.Is(err, ErrWouldBlock) {
+		return err
+	}
+	return nil
+}
+
+// Close implements [Device].
+func (f *Fault) Close() error {
+	f.closed.Store(true)
+	return f.Device.Close()
 }
 
 // TxBuffer implements [Device].
@@ -157,7 +201,6 @@ func finishChecksum(f *Frame) {
 		sum = 0xffff
 	}
 	binary.BigEndian.PutUint16(f.Data[field:], sum)
-	f.Offload.NeedsChecksum = false
 }
 
 // A spoiler decides on the frames of one direction.
