@@ -15,9 +15,9 @@ import (
 //
 // A virtio-net header is used where the interface (IFF_VNET_HDR) or the packet
 // socket (PACKET_VNET_HDR) was opened with one; the interface's offloads are
-// then set as [OpenTUN] sets them. An interface of the other medium, one with
-// packet information, or a header that is longer than 32 bytes or not
-// little-endian is an error.
+// then set as [OpenTUN] sets them. An interface of the other medium, or a
+// header that is longer than 32 bytes or not little-endian, is an error. That
+// an interface has packet information cannot be seen.
 //
 // When the other end of a socket pair is closed, Receive drains what is left
 // and then returns ErrClosed, like that of a [Pipe].
@@ -61,17 +61,15 @@ func adopt(fd, mtu int, caps *Capabilities) (name string, vnet int, err error) {
 }
 
 // adoptTun finds out what a TUN or TAP interface with these flags needs, and
-// the length of its virtio-net header.
+// the length of its virtio-net header. IFF_NO_PI tells nothing: the kernel uses
+// the same bit to say that there is no filter.
 func adoptTun(fd int, flags uint16, caps *Capabilities) (vnet int, err error) {
 	medium := MediumIP
 	if flags&unix.IFF_TAP != 0 {
 		medium = MediumEthernet
 	}
-	switch {
-	case medium != caps.Medium:
+	if medium != caps.Medium {
 		return 0, fmt.Errorf("the frames of this interface are those of medium %s", medium)
-	case flags&unix.IFF_NO_PI == 0:
-		return 0, errors.New("an interface with packet information (IFF_NO_PI is not set)")
 	}
 	if flags&unix.IFF_VNET_HDR != 0 {
 		n, err := unix.IoctlGetUint32(fd, unix.TUNGETVNETHDRSZ)

@@ -50,7 +50,7 @@ func putVnet(b []byte, off *Offload) {
 // whose link header has linkLen bytes. It is not ok if the header says what
 // cannot be true of the frame, or what it must not say.
 func parseVnet(h, frame []byte, linkLen int) (off Offload, ok bool) {
-	if h[0] == 0 && h[1] == 0 { // the common case; other fields mean nothing then
+	if len(frame) == 0 || h[0] == 0 && h[1] == 0 { // the common case; other fields mean nothing then
 		return off, len(frame) > 0
 	}
 	off.NeedsChecksum = h[0]&unix.VIRTIO_NET_HDR_F_NEEDS_CSUM != 0
@@ -67,7 +67,7 @@ func parseVnet(h, frame []byte, linkLen int) (off Offload, ok bool) {
 	// in their headers too.
 	off.GSOType = GSOType(h[1] &^ unix.VIRTIO_NET_HDR_GSO_ECN)
 	if off.GSOType == GSONone {
-		return off, len(frame) > 0
+		return off, true
 	}
 	off.SegmentSize = binary.LittleEndian.Uint16(h[4:])
 	off.HeaderLen = binary.LittleEndian.Uint16(h[2:])
