@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -18,15 +17,16 @@ import (
 
 // kernel is a host that is a network namespace.
 type kernel struct {
-	ns   *netns.NS
-	addr netip.Addr
+	ns      *netns.NS
+	addr    netip.Addr
+	isCubic bool // sockets are CUBIC without being told
 }
 
 // makeKernel joins two network namespaces by a veth pair; a loopback, and a link
 // with its MTU, is the lo of one. On a link with checksums and without
 // super-frames all offloads of the veth pair are off, so that every segment and
-// every checksum is real; otherwise they are as the kernel has them, on. Nothing
-// else is set but the buffers that were asked for.
+// every checksum is real; otherwise they are as the kernel has them, on. What
+// machines like to have differently is set: CUBIC, and Linux's default buffers.
 //
 // Sockets are made by moving the calling goroutine's thread to the namespace for
 // the one system call that makes them, which costs about a microsecond.
@@ -60,23 +60,51 @@ func newKernel(cfg Config, addr netip.Addr) (*kernel, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	h := &kernel{ns: ns, addr: addr}
-	err = h.inside(func() error {
-		if cfg.Buffers == 0 {
-			return nil
-		}
-		size := strconv.Itoa(cfg.Buffers)
-		for _, file := range []string{"tcp_rmem", "tcp_wmem"} {
-			value := strings.Join([]string{"4096", size, size}, " ")
-			if err := os.WriteFile("/proc/sys/net/ipv4/"+file, []byte(value), 0); err != nil {
-				return err
-			}
-		}
-		return nil
+	err = h.inside(func() (err error) {
+		h.isCubic, err = setSysctls(cfg.Buffers)
+		return err
 	})
 	if err != nil {
 		return nil, errors.Join(err, h.Close())
 	}
 	return h, nil
+}
+
+// congestion is the congestion control of all connections; the other stacks have
+// it, too.
+const congestion = "cubic"
+
+// setSysctls sets the namespace of the calling thread to Linux's default buffers,
+// or those that were asked for, and looks whether its congestion control is
+// CUBIC: outside of the first namespace that cannot be set if it is not among
+// those that everybody may use.
+func setSysctls(buffers int) (isCubic bool, err error) {
+	const folder = "/proc/sys/net/ipv4/"
+	recv, send := "4096 131072 6291456", "4096 16384 4194304"
+	if buffers != 0 {
+		recv = fmt.Sprintf("4096 %d %d", buffers, buffers)
+		send = recv
+	}
+	for file, value := range map[string]string{"tcp_rmem": recv, "tcp_wmem": send} {
+		if err := os.WriteFile(folder+file, []byte(value), 0); err != nil {
+			return false, err
+		}
+	}
+	have, err := os.ReadFile(folder + "tcp_congestion_control")
+	return strings.TrimSpace(string(have)) == congestion, err
+}
+
+// setCongestion sets the congestion control of a socket, which those that it
+// accepts inherit.
+func (h *kernel) setCongestion(c syscall.RawConn) error {
+	if h.isCubic {
+		return nil
+	}
+	var set error
+	err := c.Control(func(fd uintptr) {
+		set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+	})
+	return errors.Join(err, set)
 }
 
 // inside calls fn on a thread in the namespace.
@@ -91,21 +119,28 @@ func inside(ns *netns.NS, fn func() error) error {
 	return errors.Join(err, leave())
 }
 
+// A control is called by package net between the making of a socket and all that
+// may wait.
+type control func(network, addr string, c syscall.RawConn) error
+
 // socketInside calls open, which makes one socket of package net, and takes it
-// through the namespace: there while the socket is made, back as soon as control
-// is called, which is between the making and all that may wait.
-func (h *kernel) socketInside(open func(control func(string, string, syscall.RawConn) error) error) error {
+// through the namespace: there while the socket is made, and back when the
+// control is called that open is given.
+func (h *kernel) socketInside(network string, open func(control) error) error {
 	leave, err := h.ns.Enter()
 	if err != nil {
 		return err
 	}
 	back := false
-	err = open(func(string, string, syscall.RawConn) error {
+	err = open(func(_, _ string, c syscall.RawConn) error {
 		if back {
 			return errors.New("more than one socket for one address")
 		}
 		back = true
-		return leave()
+		if err := leave(); err != nil || !strings.HasPrefix(network, "tcp") {
+			return err
+		}
+		return h.setCongestion(c)
 	})
 	if !back {
 		err = errors.Join(err, leave())
@@ -118,8 +153,8 @@ func (h *kernel) Addr() netip.Addr { return h.addr }
 func (h *kernel) Close() error     { return h.ns.Close() }
 
 func (h *kernel) Listen(network, addr string) (l net.Listener, err error) {
-	err = h.socketInside(func(control func(string, string, syscall.RawConn) error) (err error) {
-		cfg := net.ListenConfig{Control: control}
+	err = h.socketInside(network, func(ctl control) (err error) {
+		cfg := net.ListenConfig{Control: ctl}
 		l, err = cfg.Listen(context.Background(), network, addr)
 		return err
 	})
@@ -127,8 +162,8 @@ func (h *kernel) Listen(network, addr string) (l net.Listener, err error) {
 }
 
 func (h *kernel) Dial(ctx context.Context, network, addr string) (c net.Conn, err error) {
-	err = h.socketInside(func(control func(string, string, syscall.RawConn) error) (err error) {
-		d := net.Dialer{Control: control}
+	err = h.socketInside(network, func(ctl control) (err error) {
+		d := net.Dialer{Control: ctl}
 		c, err = d.DialContext(ctx, network, addr)
 		return err
 	})
@@ -136,8 +171,8 @@ func (h *kernel) Dial(ctx context.Context, network, addr string) (c net.Conn, er
 }
 
 func (h *kernel) ListenPacket(network, addr string) (c net.PacketConn, err error) {
-	err = h.socketInside(func(control func(string, string, syscall.RawConn) error) (err error) {
-		cfg := net.ListenConfig{Control: control}
+	err = h.socketInside(network, func(ctl control) (err error) {
+		cfg := net.ListenConfig{Control: ctl}
 		c, err = cfg.ListenPacket(context.Background(), network, addr)
 		return err
 	})
