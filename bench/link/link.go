@@ -83,6 +83,20 @@ func (l *Link) A() *End { return &l.a }
 // B returns the other end.
 func (l *Link) B() *End { return &l.b }
 
+// Interrupt plans an outage of both directions that begins after some time and
+// lasts for so long. What is in a queue already is decided, so the outage is
+// exact if the queues are empty by then. The error says that others are not
+// over.
+func (l *Link) Interrupt(after, length time.Duration) error {
+	if err := l.there.interrupt(after, length); err != nil {
+		return fmt.Errorf("link: from A to B: %w", err)
+	}
+	if err := l.back.interrupt(after, length); err != nil {
+		return fmt.Errorf("link: from B to A: %w", err)
+	}
+	return nil
+}
+
 // Stats returns what was counted so far, in the direction from A to B and in
 // the other. It may be called from any goroutine.
 func (l *Link) Stats() (there, back Stats) { return l.there.stats(), l.back.stats() }
@@ -235,6 +249,12 @@ func (d *direction) collect(done []parcel) (batch []parcel) {
 		d.arm(now, max(at, now+grain))
 	}
 	return batch
+}
+
+func (d *direction) interrupt(after, length time.Duration) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.model.Interrupt(Outage{Start: d.now() + after, Length: length})
 }
 
 func (d *direction) stats() Stats {

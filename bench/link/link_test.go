@@ -79,6 +79,17 @@ func TestLinkDrops(t *testing.T) {
 	require.Equal(t, Stats{Sent: 1, Lost: 1}, back)
 }
 
+func TestLinkInterrupt(t *testing.T) {
+	l := newLink(t, Config{}, Config{})
+	require.NoError(t, l.Interrupt(0, time.Hour))
+	require.True(t, l.A().Send(make([]byte, 10)))
+	require.True(t, l.B().Send(make([]byte, 10)))
+	require.Error(t, l.Interrupt(0, time.Hour))
+	there, back := l.Stats()
+	require.Equal(t, Stats{Sent: 1, InOutage: 1}, there)
+	require.Equal(t, Stats{Sent: 1, InOutage: 1}, back)
+}
+
 // TestLinkMemory: what nobody receives has a bound.
 func TestLinkMemory(t *testing.T) {
 	l := newLink(t, Config{MTU: MaxMTU}, Config{})

@@ -197,6 +197,17 @@ func (m *Model) Offer(now time.Duration, n int) (fate Fate, arrives time.Duratio
 	return Delivered, arrives
 }
 
+// Interrupt adds an outage, which must begin after all others have ended.
+func (m *Model) Interrupt(o Outage) error {
+	cfg := m.cfg
+	cfg.Outages = append(cfg.Outages[m.outage:len(cfg.Outages):len(cfg.Outages)], o)
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	m.cfg, m.outage = cfg, 0
+	return nil
+}
+
 // Queued returns how many packets are in front of the link at the instant now.
 func (m *Model) Queued(now time.Duration) int {
 	m.leaving.forget(now)

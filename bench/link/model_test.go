@@ -1,7 +1,9 @@
 package link
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,6 +108,29 @@ func TestModel(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestModelInterrupt(t *testing.T) {
+	planned := []Outage{{1 * ms, ms}, {5 * ms, ms}}
+	m, err := NewModel(Config{Outages: planned})
+	require.NoError(t, err)
+	fates := func(want map[time.Duration]Fate) {
+		for _, at := range slices.Sorted(maps.Keys(want)) {
+			fate, _ := m.Offer(at, 1)
+			require.Equal(t, want[at], fate, "at %v", at)
+		}
+	}
+	fates(map[time.Duration]Fate{1 * ms: InOutage, 3 * ms: Delivered})
+	require.Error(t, m.Interrupt(Outage{6 * ms, ms}))
+	require.NoError(t, m.Interrupt(Outage{7 * ms, ms}))
+	require.Error(t, m.Interrupt(Outage{9 * ms, 0}))
+	fates(map[time.Duration]Fate{5 * ms: InOutage, 6 * ms: Delivered, 7 * ms: InOutage, 8 * ms: Delivered})
+	for i := range 3 * MaxOutages { // those that are over do not count
+		at := time.Duration(10+2*i) * ms
+		require.NoError(t, m.Interrupt(Outage{at, ms}))
+		fates(map[time.Duration]Fate{at: InOutage, at + ms: Delivered})
+	}
+	require.Equal(t, []Outage{{1 * ms, ms}, {5 * ms, ms}}, planned)
 }
 
 func TestModelQueued(t *testing.T) {
