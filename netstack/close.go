@@ -22,13 +22,18 @@ const (
 // called on that goroutine (from a function passed to Do): then it ends right
 // after. Close may be called from anywhere and more than once. It returns nil.
 func (st *Stack) Close() error {
-	st.beginClosing()
-	st.closeAsked.Store(true)
-	st.wake()
+	st.askToClose()
 	if !st.onLoop() {
 		<-st.done
 	}
 	return nil
+}
+
+// askToClose is Close without the wait.
+func (st *Stack) askToClose() {
+	st.gate.close()
+	st.closeAsked.Store(true)
+	st.wake()
 }
 
 // Shutdown ends the stack in good order: listeners are closed, connections that
@@ -44,10 +49,14 @@ func (st *Stack) Shutdown(ctx context.Context) error {
 		return ErrOnLoop
 	}
 	defer st.Close()
-	st.beginClosing()
-	for _, fn := range st.takeHooks() {
-		fn()
-	}
+	st.gate.close()
+	st.gate.callHooks()
+	return st.drain(ctx)
+}
+
+// drain ends the sending side of all connections and waits until their peers
+// have finished, too, or ctx ends.
+func (st *Stack) drain(ctx context.Context) error {
 	if err := st.closeWrite(); err != nil {
 		return err
 	}
@@ -107,51 +116,11 @@ func (st *Stack) unfinished() (n int, err error) {
 // before it ends connections; listeners and servers stop accepting there. The
 // function that OnShutdown returns takes the registration back. If Shutdown or
 // Close was called already, fn is not registered.
-func (st *Stack) OnShutdown(fn func()) (stop func()) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.isClosing {
-		return func() {}
-	}
-	if st.hooks == nil {
-		st.hooks = make(map[*hook]struct{})
-	}
-	h := &hook{fn}
-	st.hooks[h] = struct{}{}
-	return func() {
-		st.mu.Lock()
-		defer st.mu.Unlock()
-		delete(st.hooks, h)
-	}
-}
-
-// A hook is a function to call at Shutdown.
-type hook struct{ fn func() }
-
-func (st *Stack) takeHooks() []func() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	fns := make([]func(), 0, len(st.hooks))
-	for h := range st.hooks {
-		fns = append(fns, h.fn)
-	}
-	st.hooks = nil
-	return fns
-}
-
-// beginClosing closes the channel of Closing.
-func (st *Stack) beginClosing() {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if !st.isClosing {
-		st.isClosing = true
-		close(st.closing)
-	}
-}
+func (st *Stack) OnShutdown(fn func()) (stop func()) { return st.gate.register(fn) }
 
 // Closing returns a channel that is closed as soon as Shutdown or Close is
 // called or the device fails: nothing new may be dialled or accepted.
-func (st *Stack) Closing() <-chan struct{} { return st.closing }
+func (st *Stack) Closing() <-chan struct{} { return st.gate.closing }
 
 // Done returns a channel that is closed when the stack has ended: by Close, by
 // Shutdown, or because its device failed.
@@ -172,7 +141,7 @@ func (st *Stack) Err() error {
 // the user closed the stack.
 func (st *Stack) end(err error) {
 	st.place.Store(inTurn)
-	st.beginClosing()
+	st.gate.close()
 	for _, cmd := range st.takeCommands(true) {
 		cmd.done <- false
 	}

@@ -55,31 +55,36 @@ type Stack struct {
 	place      atomic.Int32 // inWait, ...: what onLoop is worth asking for
 	loopID     atomic.Uint64
 
-	mu        sync.Mutex // guards what follows, up to the blank line
-	commands  []command
-	spare     []command // memory of the commands before; the poll goroutine's
-	ended     bool      // no more commands
-	isClosing bool
-	hooks     map[*hook]struct{}
+	mu       sync.Mutex // guards what follows, up to the blank line
+	commands []command
+	spare    []command // memory of the commands before; the poll goroutine's
+	ended    bool      // no more commands
 
-	closing chan struct{}
-	done    chan struct{}
-	err     error // why it ended; set before done is closed
+	gate gate
+	done chan struct{}
+	err  error // why it ended; set before done is closed
 }
 
 // New makes a stack and starts its poll goroutine. The error says which field
 // of cfg makes no sense; the device is not closed then.
 func New(cfg Config) (*Stack, error) {
-	st, err := newStack(cfg)
+	st, err := newStack(cfg, nil)
 	if err != nil {
 		return nil, fmt.Errorf("netstack: %w", err)
 	}
-	st.log.Debug("stack started", "device", st.cfg.Name, "addrs", st.cfg.Addrs)
-	go st.run()
+	st.begin()
 	return st, nil
 }
 
-func newStack(cfg Config) (*Stack, error) {
+// begin starts the poll goroutine.
+func (st *Stack) begin() {
+	st.log.Debug("stack started", "device", st.cfg.Name, "addrs", st.cfg.Addrs)
+	go st.run()
+}
+
+// newStack makes a stack that does not run yet. share is nil if it has its link
+// for itself.
+func newStack(cfg Config, share core.Share) (*Stack, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
@@ -95,17 +100,20 @@ func newStack(cfg Config) (*Stack, error) {
 		}
 	}
 	st := &Stack{
-		start:   time.Now(),
-		cfg:     cfg,
-		tcp:     cfg.TCP.core(cfg.TimerSlack),
-		log:     cfg.Logger,
-		closing: make(chan struct{}),
-		done:    make(chan struct{}),
+		start: time.Now(),
+		cfg:   cfg,
+		tcp:   cfg.TCP.core(cfg.TimerSlack),
+		log:   cfg.Logger,
+		gate:  newGate(),
+		done:  make(chan struct{}),
 	}
 	if st.log == nil {
 		st.log = noLogger{}
 	}
-	cc := core.Config{TCP: st.tcp, Limits: cfg.Limits, HopLimit: uint8(cfg.HopLimit), NoEcho: cfg.NoEcho, Wake: st.wake}
+	cc := core.Config{
+		TCP: st.tcp, Limits: cfg.Limits, HopLimit: uint8(cfg.HopLimit), NoEcho: cfg.NoEcho,
+		Share: share, Wake: st.wake,
+	}
 	if _, err := io.ReadFull(cfg.random(), cc.Seed[:]); err != nil {
 		return nil, fmt.Errorf("reading Rand: %w", err)
 	}

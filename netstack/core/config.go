@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"smolnet/netstack/neighbor"
 	"smolnet/netstack/tcp"
@@ -46,10 +47,24 @@ type Config struct {
 	HopLimit uint8    // TTL and hop limit of what is sent (RFC 9293 MUST-49); default 64 (RFC 1700)
 	NoEcho   bool     // do not answer echo requests
 
+	// Share is what of a link's flows arrives at this core, if it has a link in
+	// common with others that have the same addresses. Nil: everything does.
+	Share Share
+
 	// Wake is called, from any goroutine, when a socket has work for the
 	// driver (it was put on the dirty list). It must not block. It may be nil
 	// in a core that is driven by hand.
 	Wake func()
+}
+
+// A Share is one core's part of the flows on a link. The core chooses ports and
+// echo identifiers such that it hears the answers; those that are asked for are
+// the asker's responsibility.
+type Share interface {
+	// Flow reports whether the packets of a TCP or UDP flow arrive here.
+	Flow(local, remote netip.AddrPort) bool
+	// Echo reports whether ICMP echoes with an identifier do.
+	Echo(id uint16) bool
 }
 
 // Limits are the named bounds. Zero means default, negative is refused.

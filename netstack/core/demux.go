@@ -136,9 +136,18 @@ func (c *Core) portTaken(a netip.Addr, port uint16) bool {
 	return false
 }
 
+// foreign reports whether the packets of a flow go to another core that shares
+// the link.
+func (c *Core) foreign(local netip.Addr, port uint16, remote netip.AddrPort) bool {
+	return c.cfg.Share != nil && !c.cfg.Share.Flow(netip.AddrPortFrom(local, port), remote)
+}
+
 // tupleTaken reports whether a connection between two addresses cannot be
 // opened from a local port that nobody asked for.
 func (c *Core) tupleTaken(local netip.Addr, port uint16, remote netip.AddrPort) bool {
+	if c.foreign(local, port, remote) {
+		return true
+	}
 	if local == remote.Addr() && port == remote.Port() {
 		return true // it would connect to itself
 	}

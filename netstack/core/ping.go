@@ -32,7 +32,7 @@ type pingKey struct {
 
 // OpenPing opens an echo socket with a random identifier. errno.Invalid (no
 // family), errno.AFNoSupport (two of them), errno.AddrNotAvail, errno.NetUnreach
-// (connected), errno.NoBufs (there are [MaxPings], or
+// (connected), errno.NoBufs (there are [MaxPings], or no identifier was found, or
 // Limits.Sockets, or the memory budget is nearly used up).
 func (c *Core) OpenPing(now clock.Time, o PingOptions) (*Ping, error) {
 	c.attend(now)
@@ -73,15 +73,19 @@ func (c *Core) OpenPing(now clock.Time, o PingOptions) (*Ping, error) {
 		}
 		s.local = s.pathSrc
 	}
-	for {
+	for range maxIDTries {
 		s.id = uint16(c.rand.Uint32())
-		if c.pings[s.key()] == nil {
-			break
+		if c.pings[s.key()] == nil && (c.cfg.Share == nil || c.cfg.Share.Echo(s.id)) {
+			c.pings[s.key()] = s
+			return s, nil
 		}
 	}
-	c.pings[s.key()] = s
-	return s, nil
+	return nil, errno.NoBufs
 }
+
+// maxIDTries is how often an identifier is drawn: half of them are free at least,
+// and one in some hundred is ours where many cores share a link.
+const maxIDTries = 1 << 12
 
 func (s *Ping) key() pingKey { return pingKey{s.proto, s.id} }
 

@@ -99,7 +99,9 @@ func (c *Core) OpenUDP(now clock.Time, o UDPOptions) (*UDP, error) {
 	}
 	if s.port == 0 {
 		var ok bool
-		s.port, ok = c.ports.Random(func(p uint16) bool { return c.udp.taken(s.local, p, false) })
+		s.port, ok = c.ports.Random(func(p uint16) bool {
+			return c.udp.taken(s.local, p, false) || s.remote.IsValid() && c.foreign(s.local, p, s.remote)
+		})
 		if !ok {
 			return nil, errno.AddrNotAvail
 		}
@@ -224,7 +226,7 @@ func (c *Core) receiveUDP(now clock.Time, in *inbound) wire.Drop {
 	case !in.intact && !wire.VerifyChecksum(in.src, in.dst, wire.ProtoUDP, in.payload[:h.Len]):
 		return wire.DropBadChecksum
 	}
-	c.stats.UDPIn++
+	c.stats.UDPIn += uint64(datagrams(len(payload), in.segment))
 	if in.group {
 		return c.receiveUDPGroup(in, &h, payload)
 	}
@@ -291,15 +293,24 @@ func (c *Core) receiveUDPGroup(in *inbound, h *wire.UDP, payload []byte) wire.Dr
 	return d
 }
 
-// take puts a datagram, or those of a super-frame, into the ring.
+// take puts a datagram, or those of a super-frame, into the ring. The reader takes
+// them apart.
 func (s *UDP) take(in *inbound, h *wire.UDP, payload []byte) wire.Drop {
 	m := packet.Meta{
 		Remote: netip.AddrPortFrom(in.src, h.SrcPort), Local: in.dst,
 		HopLimit: in.ttl, TOS: in.tos, Interface: uint32(in.ifc.index),
 	}
-	for size := int(in.segment); size > 0 && len(payload) > size; payload = payload[size:] {
-		if d := s.receive(m, payload[:size]); d != wire.DropNone {
+	if size := int(in.segment); size > 0 && len(payload) > size {
+		m.Segment = in.segment
+		d := s.receive(m, payload)
+		if d == wire.DropNone {
 			return d
+		}
+		// There is no room for all: those that it is there for.
+		for m.Segment = 0; len(payload) > size; payload = payload[size:] {
+			if d := s.receive(m, payload[:size]); d != wire.DropNone {
+				return d
+			}
 		}
 	}
 	return s.receive(m, payload)
