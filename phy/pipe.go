@@ -13,6 +13,10 @@ const (
 	// MaxPipeQueue is the largest Queue of a [PipeConfig].
 	MaxPipeQueue = 1 << 16
 
+	// MaxPipeMemory is how many bytes of buffers each direction of a [Pipe] has
+	// at most whose [PipeConfig] names no Queue.
+	MaxPipeMemory = 4 << 20
+
 	// MaxLoopbackMemory is how many bytes of buffers a [Loopback] has at most.
 	MaxLoopbackMemory = 2 << 20
 
@@ -29,9 +33,11 @@ type PipeConfig struct {
 	// means 1500.
 	MTU int
 	// Queue is how many frames fit in each direction, including the one that
-	// is being written and the one being read. Zero means [DefaultPipeQueue],
+	// is being written and the one being read. Zero means [DefaultPipeQueue], or
+	// what of them has room in [MaxPipeMemory] if each is as long as it may be;
 	// [MaxPipeQueue] is the most. Buffers are made as they are needed, so the
-	// memory used is that of the longest backlog there was.
+	// memory used is that of the longest backlog there was, and the one last used
+	// is the first to be used again.
 	Queue int
 	// MaxSuperFrame is the largest super-frame, bytes, up to 65535; zero means
 	// none. A super-frame travels whole: nobody needs to cut it.
@@ -57,9 +63,16 @@ func Pipe(cfg PipeConfig) (a, b Device, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("phy: pipe: %w", err)
 	}
+	caps := Capabilities{
+		Medium:        cfg.Medium,
+		MTU:           mtu,
+		MaxSuperFrame: cfg.MaxSuperFrame,
+		TxChecksum:    cfg.TxChecksum,
+		RxChecksum:    cfg.RxChecksum,
+	}
 	queue := cfg.Queue
 	if queue == 0 {
-		queue = DefaultPipeQueue
+		queue = min(DefaultPipeQueue, MaxPipeMemory/caps.txRoom())
 	}
 	switch {
 	case cfg.Medium != MediumEthernet && cfg.Medium != MediumIP:
@@ -70,13 +83,6 @@ func Pipe(cfg PipeConfig) (a, b Device, err error) {
 		return nil, nil, fmt.Errorf("phy: super-frame limit %d is not between 0 and %d", cfg.MaxSuperFrame, MaxMTU)
 	case cfg.MaxSuperFrame > 0 && !cfg.TxChecksum:
 		return nil, nil, fmt.Errorf("phy: super-frames need TxChecksum")
-	}
-	caps := Capabilities{
-		Medium:        cfg.Medium,
-		MTU:           mtu,
-		MaxSuperFrame: cfg.MaxSuperFrame,
-		TxChecksum:    cfg.TxChecksum,
-		RxChecksum:    cfg.RxChecksum,
 	}
 	there, back := newLine(queue), newLine(queue)
 	x := &pipeEnd{caps: caps, tx: there, rx: back, sleeper: newSleeper()}
@@ -120,6 +126,7 @@ type line struct {
 	bufs  [][]byte // made by the sender before their number first travels
 
 	starved atomic.Bool // the sender sleeps until buffers come back
+	_       [cacheLine]byte
 
 	// The sender's own.
 	stock []uint32 // free buffers, the one last used on top: it is in the cache
@@ -176,6 +183,7 @@ type pipeEnd struct {
 	peer *pipeEnd
 	sleeper
 	closed atomic.Bool
+	_      [cacheLine]byte // the peer looks at what is above for every frame
 
 	// The owner's own.
 	room     []byte // lent by TxBuffer, nil if none

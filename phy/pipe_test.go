@@ -104,6 +104,47 @@ func TestLoopbackMemory(t *testing.T) {
 	}
 }
 
+// TestPipeMemory: a queue that nobody asked for is no longer than its bound in
+// bytes allows, and a shorter backlog takes less: the buffers go round.
+func TestPipeMemory(t *testing.T) {
+	for _, test := range []struct {
+		cfg    phy.PipeConfig
+		frames int
+	}{
+		{phy.PipeConfig{}, phy.DefaultPipeQueue},
+		{phy.PipeConfig{MTU: 9000}, phy.DefaultPipeQueue},
+		{phy.PipeConfig{MTU: 65535}, phy.MaxPipeMemory / 65549},
+		{phy.PipeConfig{TxChecksum: true, MaxSuperFrame: 65535}, phy.MaxPipeMemory / 65549},
+		{phy.PipeConfig{TxChecksum: true, MaxSuperFrame: 65535, Queue: 100}, 100},
+	} {
+		a, b := pipe(t, test.cfg)
+		n := 0
+		for ; ; n++ {
+			if _, err := a.TxBuffer(); err != nil {
+				require.ErrorIs(t, err, phy.ErrWouldBlock)
+				break
+			}
+			require.NoError(t, a.Commit(60, phy.Offload{}))
+		}
+		require.Equal(t, test.frames, n, "%+v", test.cfg)
+		// One frame under way at a time needs one buffer and the one that the
+		// receiver still holds.
+		used := map[*byte]bool{}
+		for i := range 100 {
+			room, err := b.TxBuffer()
+			require.NoError(t, err)
+			used[&room[0]] = true
+			put(t, b, 60, uint32(i))
+			for {
+				if _, err := a.Receive(); err != nil {
+					break
+				}
+			}
+		}
+		require.LessOrEqual(t, len(used), 2)
+	}
+}
+
 func TestPipeConfigRanges(t *testing.T) {
 	for _, bad := range []phy.PipeConfig{
 		{MTU: 67}, {MTU: 65536}, {MTU: -1},
