@@ -1,6 +1,7 @@
 package env
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,8 @@ type kernel struct {
 	ns      *netns.NS
 	addr    netip.Addr
 	isCubic bool // sockets are CUBIC without being told
+
+	congestion string // if not CUBIC, "" for that
 }
 
 // makeKernel joins two network namespaces by a veth pair; a loopback, and a link
@@ -97,12 +100,13 @@ func setSysctls(buffers int) (isCubic bool, err error) {
 // setCongestion sets the congestion control of a socket, which those that it
 // accepts inherit.
 func (h *kernel) setCongestion(c syscall.RawConn) error {
-	if h.isCubic {
+	name := cmp.Or(h.congestion, congestion)
+	if h.isCubic && name == congestion {
 		return nil
 	}
 	var set error
 	err := c.Control(func(fd uintptr) {
-		set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, congestion)
+		set = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
 	})
 	return errors.Join(err, set)
 }
