@@ -89,22 +89,41 @@ var linkable = []string{
 	"github.com/vishvananda/netlink", "github.com/vishvananda/netns", // phy.ConfigureHost; netlink needs netns
 }
 
+// heavy are packages of the standard library, each with all below it, that
+// would make small programs big: users on phones and routers count bytes. Where
+// the stack has no other source of random numbers it takes crypto/rand.
+var heavy = []string{"crypto", "encoding/json", "html", "log/slog", "math/big", "net/http", "text"}
+
 // Linked finds packages in the output of go list -deps that a user's program
 // must not carry: other stacks, test helpers, anything nobody agreed to. list
 // has one line per package, its import path preceded by "std " for those of
 // the standard library.
 func Linked(list []byte) []Finding {
+	return listed(list, "links", func(p string, std bool) bool {
+		if std {
+			return p == "testing" || strings.HasPrefix(p, "testing/")
+		}
+		return !below(p, linkable)
+	})
+}
+
+// Heavy finds packages in such a list that make a program big.
+func Heavy(list []byte) []Finding {
+	return listed(list, "carries", func(p string, std bool) bool { return std && below(p, heavy) })
+}
+
+func below(p string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool { return within(p, root+"/...") })
+}
+
+// listed finds the packages in the output of go list -deps that are bad.
+func listed(list []byte, verb string, bad func(p string, std bool) bool) []Finding {
 	var found []Finding
 	lines := bufio.NewScanner(bytes.NewReader(list))
 	for n := 1; lines.Scan(); n++ {
-		p, std := strings.CutPrefix(lines.Text(), "std ")
-		ok := slices.ContainsFunc(linkable, func(root string) bool { return within(p, root+"/...") })
-		if std {
-			ok = p != "testing" && !strings.HasPrefix(p, "testing/")
-		}
-		if !ok {
+		if p, std := strings.CutPrefix(lines.Text(), "std "); bad(p, std) {
 			found = append(found, Finding{Rule: "linked", Path: "go list -deps", Line: n,
-				Text: fmt.Sprintf("a program made of %s links %s", strings.Join(product, ", "), p)})
+				Text: fmt.Sprintf("a program made of %s %s %s", strings.Join(product, ", "), verb, p)})
 		}
 	}
 	return found

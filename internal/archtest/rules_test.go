@@ -225,6 +225,13 @@ func TestLinked(t *testing.T) {
 	}
 }
 
+func TestHeavy(t *testing.T) {
+	require.Empty(t, Heavy([]byte("std net\nstd fmt\nsmolnet/netstack/tcp\nexample.com/crypto\n")))
+	for _, bad := range []string{"crypto", "crypto/rand", "log/slog", "encoding/json", "text/template"} {
+		require.Len(t, Heavy([]byte("std fmt\nstd "+bad+"\n")), 1, bad)
+	}
+}
+
 func TestWithin(t *testing.T) {
 	require.True(t, within("a/b", "a/b"))
 	require.False(t, within("a/b/c", "a/b"))

@@ -83,6 +83,9 @@ func TestProgramLinks(t *testing.T) {
 			list := goList(t, system, present(t)...)
 			require.Contains(t, string(list), Module+"/phy\n")
 			none(t, Linked(list))
+			if system == "linux/amd64" {
+				none(t, Heavy(list))
+			}
 		})
 	}
 }
