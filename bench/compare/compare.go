@@ -55,7 +55,7 @@ func (c *comparison) row(ctx context.Context, r *work.Row) report.Row {
 	}
 	stacks := c.settings.stacks
 	if r.Stacks != nil {
-		stacks = slices.DeleteFunc(slices.Clone(stacks), func(s string) bool { return !slices.Contains(r.Stacks, s) })
+		stacks = slices.DeleteFunc(slices.Clone(r.Stacks), func(s string) bool { return !slices.Contains(stacks, env.Base(s)) })
 	}
 	rounds := c.settings.rounds
 	if r.Rounds > 0 {
