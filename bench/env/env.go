@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 )
 
 // An Env is one host: its sockets are made here, and used as those of package
@@ -37,14 +38,23 @@ type Env interface {
 // A Pair is two hosts on one link. On a loopback both are the same.
 type Pair struct {
 	Client, Server Env
+	name           string
+	once           sync.Once
+	err            error        // of the first Close
 	close          func() error // what is left to do after the hosts are closed; nil for nothing
 }
 
-// Name is that of the stack under test, the client's.
-func (p *Pair) Name() string { return p.Client.Name() }
+// Name is that of the stack under test.
+func (p *Pair) Name() string { return p.name }
 
-// Close ends both hosts and the link. It may be called more than once.
+// Close ends both hosts and the link. It may be called more than once, also at
+// the same time.
 func (p *Pair) Close() error {
+	p.once.Do(func() { p.err = p.end() })
+	return p.err
+}
+
+func (p *Pair) end() error {
 	if p.Client == nil {
 		return nil
 	}
@@ -54,16 +64,20 @@ func (p *Pair) Close() error {
 	}
 	if p.close != nil {
 		err = errors.Join(err, p.close())
-		p.close = nil
 	}
 	return err
 }
 
-// NewPair returns a pair of two hosts that were made elsewhere. closing, if not
-// nil, is called once after both were closed.
+// NewPair returns a pair of two hosts that were made elsewhere, to measure the
+// stack of the client. closing, if not nil, is called once after both were
+// closed.
 func NewPair(client, server Env, closing func() error) *Pair {
-	return &Pair{Client: client, Server: server, close: closing}
+	return &Pair{Client: client, Server: server, name: client.Name(), close: closing}
 }
+
+// Bare returns a pair without hosts, for what can be measured of a stack without
+// running it.
+func Bare(name string) *Pair { return &Pair{name: name} }
 
 // A Link is what a pair is joined by.
 type Link struct {

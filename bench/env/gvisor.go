@@ -37,7 +37,6 @@ type gvisor struct {
 	st   *stack.Stack
 	addr netip.Addr
 	stop func()
-	once sync.Once
 }
 
 // makeGVisor joins two stacks by their channel endpoints and a goroutine each
@@ -163,12 +162,10 @@ func (h *gvisor) configure(cfg Config, link stack.LinkEndpoint, p netip.Prefix) 
 func (h *gvisor) Name() string     { return GVisor }
 func (h *gvisor) Addr() netip.Addr { return h.addr }
 
-// Close ends the stack. It does not wait for the connections in TIME-WAIT.
+// Close ends the stack with all connections, those in TIME-WAIT too.
 func (h *gvisor) Close() error {
-	h.once.Do(func() {
-		h.stop()
-		h.st.Destroy()
-	})
+	h.stop()
+	h.st.Destroy()
 	return nil
 }
 

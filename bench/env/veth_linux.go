@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink"
@@ -44,7 +45,27 @@ func joinVeth(l Link, client, server *netns.NS) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(
+		inside(client, func() error { return awaitCarrier(vethClient) }),
+		inside(server, func() error { return awaitCarrier(vethServer) }),
+	)
+}
+
+// awaitCarrier waits until an interface, in the namespace of the calling thread,
+// takes packets: the kernel notices a carrier some time after both ends are up,
+// and drops everything until then.
+func awaitCarrier(name string) error {
+	const patience, pause = 5 * time.Second, time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
+		link, err := netlink.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has no carrier after %v", name, patience)
 }
 
 // addVeth makes the pair in the namespace of the calling thread.

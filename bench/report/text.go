@@ -59,8 +59,11 @@ func (r *Row) Stacks() []string {
 	return append(names, slices.Sorted(maps.Keys(have))...)
 }
 
-// others are the stacks that smolnet is compared with.
+// others are the stacks that smolnet is compared with, none if it is not there.
 func others(stacks []string) []string {
+	if !slices.Contains(stacks, env.Smolnet) {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(stacks), func(s string) bool { return s == env.Smolnet })
 }
 
