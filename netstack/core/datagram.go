@@ -31,6 +31,7 @@ type datagram struct {
 	// Shared with the user, see datagram_shared.go.
 	in, out packet.Ring
 	failure atomic.Uint32 // errno to be reported once
+	starved atomic.Bool   // the writer waits for room
 	ways    ways
 	closed  atomic.Bool // by the user, who has left
 	ended   atomic.Bool // by the core, while the user may be anywhere
@@ -123,10 +124,11 @@ func (s *datagram) receive(m packet.Meta, payload []byte) wire.Drop {
 	return wire.DropNone
 }
 
-// send writes the next datagram to b. One whose neighbour is not known yet
-// waits with the neighbour, and one that cannot be sent is thrown away, so that
-// no destination blocks another; the next one's turn is after other sockets', as
-// a user may write as fast as we throw away.
+// send writes the next datagram to b, or all that are in one if the device cuts
+// them apart. One whose neighbour is not known yet waits with the neighbour, and
+// one that cannot be sent is thrown away, so that no destination blocks another;
+// the next one's turn is after other sockets', as a user may write as fast as we
+// throw away.
 func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
 	m, payload, ok := s.out.Peek()
 	if !ok {
@@ -140,12 +142,20 @@ func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offl
 	}
 	n, off := 0, phy.Offload{}
 	if e == errno.OK {
-		n, off, e = s.build(now, ifc, b, &m, payload)
+		n, off, payload, e = s.build(now, ifc, b, &m, payload)
 	} else {
 		s.core.drop(wire.DropNoRoute)
 	}
-	s.out.Pop()
-	s.notify(tcp.EventWritable)
+	if e == errno.OK {
+		s.out.Advance(len(payload))
+	} else {
+		s.out.Pop()
+	}
+	// A writer is not woken for every datagram, but when half the queue is free.
+	if s.starved.Load() && s.out.Roomy() {
+		s.starved.Store(false)
+		s.notify(tcp.EventWritable)
+	}
 	if e != errno.OK {
 		s.sendFailed(&m, e)
 	}
@@ -156,18 +166,19 @@ func (s *datagram) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offl
 }
 
 // build writes a datagram to b, and returns its length: zero if it does not go
-// out now, because it waits or because of the errno.
-func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Meta, payload []byte) (int, phy.Offload, errno.Errno) {
+// out now, because it waits or because of the errno. sent is what of the payload
+// is dealt with.
+func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Meta, payload []byte) (n int, offload phy.Offload, sent []byte, e errno.Errno) {
 	c := s.core
 	h := ipHeader{src: s.pathSrc, dst: s.pathTo, proto: s.proto, ttl: m.HopLimit, tos: m.TOS}
 	if h.ttl == 0 && h.dst.IsMulticast() {
 		h.ttl = 1 // RFC 1112 6.1: "the default time-to-live for all multicast IP datagrams is 1"
 	}
 	off := ifc.linkLen + ipLen(h.dst)
-	size := s.transport.header() + len(payload)
-	if off+size > ifc.linkLen+int(s.path.mtu) {
+	head := off + s.transport.header()
+	if head+firstSegment(m, payload) > ifc.linkLen+int(s.path.mtu) {
 		c.drop(wire.DropTooBig)
-		return 0, phy.Offload{}, errno.MsgSize
+		return 0, offload, payload, errno.MsgSize
 	}
 	hw := s.path.hw
 	res := neighbor.Resolved
@@ -176,21 +187,29 @@ func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Met
 	}
 	if res == neighbor.Failed {
 		c.drop(wire.DropUnresolved)
-		return 0, phy.Offload{}, errno.HostUnreach
+		return 0, offload, payload, errno.HostUnreach
 	}
-	n := off + size
-	c.putIP(b[ifc.linkLen:], &h, size)
-	copy(b[off+s.transport.header():n], payload)
+	cut := m.Segment > 0 && res == neighbor.Resolved && ifc.cutsUDP(head+len(payload), b)
+	if !cut {
+		payload = payload[:firstSegment(m, payload)]
+	}
+	n = head + len(payload)
+	c.putIP(b[ifc.linkLen:], &h, n-off)
+	copy(b[head:n], payload)
 	if res == neighbor.Wait {
 		s.transport.put(&plainInterface, b[:n], off, h, m.Remote.Port())
 		if !ifc.neigh.Queue(s.path.next, b[ifc.linkLen:n]) {
 			c.drop(wire.DropNoMemory)
 		}
-		return 0, phy.Offload{}, errno.OK
+		return 0, offload, payload, errno.OK
 	}
-	offload := s.transport.put(ifc, b[:n], off, h, m.Remote.Port())
+	offload = s.transport.put(ifc, b[:n], off, h, m.Remote.Port())
+	if cut {
+		offload.GSOType, offload.HeaderLen, offload.SegmentSize = phy.GSOUDP, uint16(head), m.Segment
+		s.countSegments(&h, datagrams(len(payload), m.Segment))
+	}
 	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
-	return n, offload, errno.OK
+	return n, offload, payload, errno.OK
 }
 
 // plainInterface stands for one that leaves no checksum to its device: packets
@@ -233,10 +252,11 @@ func (s *datagram) findPath(m *packet.Meta) errno.Errno {
 	return errno.OK
 }
 
-// rest is called when there is nothing to send: a socket that its user has
-// closed then gives back its memory. One that the core has closed does not: the
+// rest is called when there is nothing to send: the queue's memory is given back
+// and, of a socket that its user has closed, that of what arrived too. One that the core has closed does not: the
 // user may be inside the rings.
 func (s *datagram) rest() {
+	s.out.Trim()
 	if !s.open && s.closed.Load() {
 		s.in.Reset()
 		s.out.Reset()

@@ -9,8 +9,9 @@ import (
 )
 
 // What a datagram socket shares with its user's goroutines: the two rings, the
-// errno to be reported, what the writer remembers of its destinations, and two
-// flags, each set once: closed by the user, ended by the driver.
+// errno to be reported, whether the writer waits for room, what it remembers of its
+// destinations, and two flags, each set once: closed by the user, ended by the
+// driver.
 
 // ReadFrom copies the next datagram to b: n bytes of size; what does not fit is
 // lost. The error is errno.WouldBlock, errno.Closed, or on connected sockets,
@@ -19,16 +20,42 @@ import (
 // echo socket's ICMP errors stand in the place of the reply: m says of which
 // request, and m.Err is the error. Any goroutine, one reader at a time.
 func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
+	bufs := [1][]byte{b}
+	return s.ReadBuffers(bufs[:], false)
+}
+
+// ReadBuffers is ReadFrom into several buffers, of which each is filled before the
+// next one. With join, what waits from the same source and is of the same size is
+// copied with it, as far as it fits and up to [MaxSegments] datagrams. m.Segment
+// is then their size, which only the last may fall short of; it is zero if it is
+// one datagram after all.
+func (s *datagram) ReadBuffers(bufs [][]byte, join bool) (n, size int, m packet.Meta, err error) {
 	if s.closed.Load() || s.ended.Load() {
 		return 0, 0, m, errno.Closed
 	}
 	if e := s.takeFailure(); e != errno.OK {
 		return 0, 0, m, e
 	}
-	n, size, m, ok := s.in.Read(b)
+	return s.ReadNext(bufs, join)
+}
+
+// ReadNext is ReadBuffers for the same reader's next datagram of one call: what
+// an ICMP error left behind stays for the next call.
+func (s *datagram) ReadNext(bufs [][]byte, join bool) (n, size int, m packet.Meta, err error) {
+	m, data, ok := s.in.Peek()
 	if !ok {
+		s.in.Trim()
 		return 0, 0, m, errno.WouldBlock
 	}
+	if join && m.Err == errno.OK {
+		if n, ok := s.join(bufs, &m, data); ok {
+			return n, n, m, nil
+		}
+	}
+	size = firstSegment(&m, data)
+	m.Segment = 0
+	n = scatter(bufs, 0, data[:size])
+	s.in.Advance(size)
 	return n, size, m, m.Err.Err()
 }
 
@@ -50,32 +77,69 @@ func (s *datagram) takeFailure() errno.Errno {
 // behind. A datagram of a socket that is not connected which fails later is a
 // packet that was lost. Any goroutine, one writer at a time.
 func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
+	bufs := [1][]byte{b}
+	_, e := s.queue(bufs[:], &m, true)
+	if e == errno.OK {
+		s.kick()
+	}
+	return e.Err()
+}
+
+// Queue is WriteTo for the datagram that bufs make up together, but for telling
+// the driver, which is left to Flush. It reports false, and has done nothing, if
+// the way to the destination is to be learnt first. Any goroutine, one writer at a
+// time.
+//
+// With m.Segment these are several datagrams, of that many bytes each and a last
+// one that may be shorter; errno.Invalid: they are more than [MaxSegments].
+func (s *datagram) Queue(bufs [][]byte, m packet.Meta) (known bool, err error) {
+	known, e := s.queue(bufs, &m, false)
+	return known, e.Err()
+}
+
+// Flush tells the driver that there is something in the queue. Any goroutine.
+func (s *datagram) Flush() { s.kick() }
+
+// queue is Queue. With blind, ways need not be known.
+func (s *datagram) queue(bufs [][]byte, m *packet.Meta, blind bool) (known bool, e errno.Errno) {
 	if s.closed.Load() || s.ended.Load() {
-		return errno.Closed
+		return true, errno.Closed
 	}
 	if e := s.takeFailure(); e != errno.OK {
-		return e
+		return true, e
 	}
-	if e := s.complete(&m); e != errno.OK {
-		return e
+	if e := s.complete(m); e != errno.OK {
+		return true, e
 	}
-	if e := s.fits(len(b), &m); e != errno.OK {
-		return e
+	n := length(bufs)
+	if known, e := s.fits(n, m); e != errno.OK || !known && !blind {
+		return known, e
 	}
-	// Asked before, not after: the driver may take datagrams out meanwhile.
-	if !s.out.Fits(len(b)) {
-		return errno.WouldBlock
+	// Asked before Reserve, not after: the driver may take datagrams out meanwhile.
+	if !s.out.Fits(n) {
+		s.starved.Store(true)
+		if !s.out.Fits(n) { // again: the driver looked before it was told
+			return true, errno.WouldBlock
+		}
 	}
-	if !s.out.Push(m, b) {
-		return errno.NoBufs
+	room, ok := s.out.Reserve(n)
+	if !ok {
+		return true, errno.NoBufs
 	}
-	s.kick()
-	return nil
+	at := 0
+	for _, b := range bufs {
+		at += copy(room[at:], b)
+	}
+	s.out.Commit(m)
+	return true, errno.OK
 }
 
 // complete gives m the form that the driver wants, and says what is wrong with
 // its addresses.
 func (s *datagram) complete(m *packet.Meta) errno.Errno {
+	if s.proto != wire.ProtoUDP {
+		m.Segment = 0
+	}
 	m.Local = m.Local.WithZone("").Unmap()
 	m.Remote = clean(m.Remote)
 	return s.checkRemote(m)

@@ -24,6 +24,10 @@ type way struct {
 type ways struct {
 	gen   uint32             // of Core.wayGen
 	known map[netip.Addr]way // of a connected socket: one, of the invalid address
+	// The one that was asked for last, if recent. Most writers stay with one.
+	recent bool
+	last   netip.Addr
+	way    way
 }
 
 // Knows reports that Learn would tell WriteTo nothing new of m's destination: it
@@ -53,6 +57,7 @@ func (s *datagram) Learn(m packet.Meta) {
 		k.gen = gen
 		k.known = make(map[netip.Addr]way)
 	}
+	k.recent = false
 	for a := range k.known {
 		if len(k.known) < maxWays {
 			break
@@ -64,30 +69,50 @@ func (s *datagram) Learn(m packet.Meta) {
 
 // way returns what is known of the way of a complete datagram.
 func (s *datagram) way(m *packet.Meta) (way, bool) {
-	if s.ways.gen != s.core.wayGen.Load() {
+	k, to := &s.ways, m.Remote.Addr()
+	if k.gen != s.core.wayGen.Load() {
 		return way{}, false
 	}
-	w, ok := s.ways.known[m.Remote.Addr()]
+	if k.recent && k.last == to {
+		return k.way, true
+	}
+	w, ok := k.known[to]
+	if ok {
+		k.recent, k.last, k.way = true, to, w
+	}
 	return w, ok
 }
 
 func learnable(m *packet.Meta) bool { return !m.Local.IsValid() && m.Interface == 0 }
 
-// fits says what is wrong with the length of a datagram or the way to its
-// destination. Of a way that is not known it can only say that no link takes so
-// much.
-func (s *datagram) fits(n int, m *packet.Meta) errno.Errno {
+// fits says what is wrong with the length of a datagram, or its segments, or the
+// way to its destination. Of a way that is not known, of which it says so, it can
+// only say that no link takes so much.
+func (s *datagram) fits(n int, m *packet.Meta) (known bool, e errno.Errno) {
 	mtu := int(s.core.maxMTU.Load())
-	if learnable(m) {
-		if w, ok := s.way(m); ok {
+	known = !learnable(m)
+	if !known {
+		var w way
+		if w, known = s.way(m); known {
 			if w.err != errno.OK {
-				return w.err
+				return true, w.err
 			}
 			mtu = int(w.mtu)
 		}
 	}
-	if s.transport.header()+n+s.ipLenTo(m) > mtu {
-		return errno.MsgSize
+	size, ip := n, s.ipLenTo(m)
+	if m.Segment > 0 {
+		if n <= int(m.Segment) {
+			m.Segment = 0
+		} else {
+			size = int(m.Segment)
+		}
 	}
-	return errno.OK
+	switch {
+	case s.transport.header()+size+ip > mtu, n > maxUDPPayload(ip):
+		return known, errno.MsgSize
+	case datagrams(n, m.Segment) > MaxSegments:
+		return known, errno.Invalid
+	}
+	return known, errno.OK
 }
