@@ -8,6 +8,7 @@ import (
 
 	"smolnet/netstack/core"
 	"smolnet/netstack/errno"
+	"smolnet/netstack/stream"
 	"smolnet/netstack/wire"
 )
 
@@ -30,7 +31,7 @@ func TestSocketsAreCharged(t *testing.T) {
 			for _, h := range w.hosts {
 				m := h.c.Stats().Memory
 				require.Positive(t, m, "an idle connection is not free")
-				require.LessOrEqual(t, m, int64(2048))
+				require.LessOrEqual(t, m, int64(1536))
 			}
 			end(c, s)
 			w.run()
@@ -85,9 +86,26 @@ func TestSocketsFillTheBudget(t *testing.T) {
 		require.Less(t, len(open), budget/1024, "sockets are free")
 	}
 	require.Greater(t, len(open), budget/4096)
-	require.True(t, b.c.Pool().Tight())
+	require.True(t, b.c.Pool().At(stream.RefuseOpens))
 	w.in(b, frameTo(b, tcpPacket(x4, b4, wire.TCP{SrcPort: 7, DstPort: 80, Seq: 1, Flags: wire.SYN, Window: 1000}, "")))
 	require.Equal(t, 1, b.drops(wire.DropNoMemory))
+	require.EqualValues(t, 1, b.c.Stats().OpensNoMemory)
+	_, err := b.c.ListenTCP(w.now, core.ListenOptions{Local: port(81), Accept: func(*core.TCP) {}})
+	require.Equal(t, errno.NoBufs, err)
+	require.EqualValues(t, 2, b.c.Stats().OpensNoMemory)
+	require.Positive(t, a.c.Stats().OpensNoMemory)
+	for _, c := range open { // those that are there work
+		_, err := c.Write([]byte("x"))
+		require.NoError(t, err)
+		w.run()
+		got := ""
+		for _, s := range srv.conns {
+			text, _ := readAll(s)
+			got += text
+		}
+		require.Equal(t, "x", got)
+		w.pass(3 * time.Second)
+	}
 	for _, c := range open {
 		c.Close()
 	}
@@ -95,6 +113,10 @@ func TestSocketsFillTheBudget(t *testing.T) {
 	for _, s := range srv.conns {
 		s.Close()
 	}
+	w.pass(2 * time.Minute)
+	c, err := a.c.DialTCP(w.now, core.DialOptions{Remote: at(b4, 80)})
+	require.NoError(t, err, "there is memory again")
+	c.Abort()
 	w.pass(2 * time.Minute)
 	for _, h := range w.hosts {
 		require.Zero(t, h.c.Stats().Memory)

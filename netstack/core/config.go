@@ -11,7 +11,7 @@ import (
 
 // The defaults of [Limits] and [Config].
 const (
-	DefaultMemory      = 256 << 20
+	DefaultMemory      = 512 << 20
 	DefaultConnections = 1 << 20
 	DefaultSockets     = 65536
 	DefaultTimeWait    = 65536
@@ -69,14 +69,29 @@ type Share interface {
 
 // Limits are the named bounds. Zero means default, negative is refused.
 type Limits struct {
-	Memory      int64 // pages, queued packets, 2 KiB for each TCP socket: bytes; default 256 MiB
-	Connections int   // TCP connections, half-open ones included; default 1<<20
-	Sockets     int   // datagram sockets and listeners, default 65536
-	TimeWait    int   // records, default 65536; the one that is nearest to its end goes first
-	HalfOpen    int   // SYN-RECEIVED in all listeners, default 4096
-	Neighbors   int   // entries per interface, default 1024
-	Outbox      int   // queued control packets per interface, default 256
-	ICMPRate    int   // ICMP errors per second on average, default 1000; bursts of about 50
+	// Memory is the budget in bytes: pages of streams, queued packets, 1.5 KiB
+	// for each TCP socket, 192 bytes for each record of TIME-WAIT. Default
+	// 512 MiB, of which 100,000 idle connections take 150. Less than 64 KiB is of
+	// little use. As it fills, there are five steps, each with a counter in
+	// Stats:
+	//
+	//	at 1/2    receive windows do not grow any more          WindowsHeld
+	//	at 5/8    they shrink, as they are not renewed; data
+	//	          beyond a gap is not kept                      WindowsShrunk
+	//	at 3/4    SYNs are dropped; Dial and Listen fail with
+	//	          ENOBUFS                                       OpensNoMemory
+	//	at 7/8    Write waits                                   WritesNoMemory
+	//	at 15/16  datagrams are dropped, or fail with ENOBUFS   DatagramsNoMemory
+	//
+	// The rest is for data that arrives in order.
+	Memory      int64
+	Connections int // TCP connections, half-open ones included; default 1<<20
+	Sockets     int // datagram sockets and listeners, default 65536
+	TimeWait    int // records, default 65536; the one that is nearest to its end goes first
+	HalfOpen    int // SYN-RECEIVED in all listeners, default 4096
+	Neighbors   int // entries per interface, default 1024
+	Outbox      int // queued control packets per interface, default 256
+	ICMPRate    int // ICMP errors per second on average, default 1000; bursts of about 50
 }
 
 // errNegative is what every negative limit is refused with.

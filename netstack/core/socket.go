@@ -133,5 +133,5 @@ func (q *runQueue) remove(s *socket) {
 // listener: they are too many, or the last part of the memory budget has begun,
 // which is for what exists.
 func (c *Core) crowded() bool {
-	return c.udp.open+len(c.pings)+c.tcp.listening >= c.cfg.Limits.Sockets || c.pool.Tight()
+	return c.udp.open+len(c.pings)+c.tcp.listening >= c.cfg.Limits.Sockets || c.short()
 }

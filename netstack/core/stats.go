@@ -3,6 +3,7 @@ package core
 import (
 	"net/netip"
 
+	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
 )
@@ -40,6 +41,13 @@ type Stats struct {
 	NeighborsEvicted        uint64
 	NeighborPacketsOverflow uint64 // waiting packets dropped because of a bound
 
+	// What the memory budget has denied: see Limits.Memory for when.
+	WindowsHeld       uint64 // segments whose window was not made larger than ever before
+	WindowsShrunk     uint64 // segments whose window was kept small; pages for data beyond a gap
+	OpensNoMemory     uint64 // SYNs, dials, listeners, datagram sockets
+	WritesNoMemory    uint64 // pages for what users write: the writer waits
+	DatagramsNoMemory uint64 // datagrams, received or written
+
 	// Present values.
 	Memory      int64 // bytes in use of the budget
 	Connections int
@@ -54,6 +62,11 @@ type Stats struct {
 // Stats returns the counters.
 func (c *Core) Stats() Stats {
 	st := c.stats
+	st.WindowsHeld = c.pool.Noted(stream.HoldWindows)
+	st.WindowsShrunk = c.pool.Noted(stream.ShrinkWindows)
+	st.OpensNoMemory = c.pool.Noted(stream.RefuseOpens)
+	st.WritesNoMemory = c.pool.Noted(stream.HoldWrites)
+	st.DatagramsNoMemory = c.pool.Noted(stream.DropDatagrams)
 	st.Memory = c.pool.InUse()
 	st.Connections = c.tcp.conns.len()
 	st.HalfOpen = c.tcp.halfOpen

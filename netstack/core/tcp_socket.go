@@ -7,6 +7,7 @@ import (
 	"smolnet/netstack/clock"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/neighbor"
+	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/timer"
 	"smolnet/netstack/wire"
@@ -137,10 +138,18 @@ func (c *Core) checkLocal(local, remote netip.Addr) errno.Errno {
 }
 
 // full reports whether there is no room for another connection: they are too
-// many, or the last part of the memory budget has begun, which is for those
-// that exist.
+// many, or what is left of the memory budget is for those that exist.
 func (c *Core) full() bool {
-	return c.tcp.conns.len() >= c.cfg.Limits.Connections || c.pool.Tight()
+	return c.tcp.conns.len() >= c.cfg.Limits.Connections || c.short()
+}
+
+// short reports whether there is no memory for another socket, and counts it.
+func (c *Core) short() bool {
+	if !c.pool.At(stream.RefuseOpens) {
+		return false
+	}
+	c.pool.Note(stream.RefuseOpens)
+	return true
 }
 
 // choosePort completes local.
@@ -161,9 +170,10 @@ func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.E
 }
 
 // socketCharge is what a TCP socket counts for in the memory budget, besides
-// its pages: the object, with what the demultiplexer has of it. rest gives it
-// back.
-const socketCharge = 2 << 10
+// its pages: this object, its places in the demultiplexer and in the timer queue,
+// and what the outer half has of it, with somebody who waits in Read. rest gives
+// it back.
+const socketCharge = 3 << 9
 
 // newTCP makes a socket and adds it to the demultiplexer. Without memory for it
 // it returns nil.

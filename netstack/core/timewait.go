@@ -17,8 +17,8 @@ type timeWait struct {
 }
 
 // recordCharge is what a record counts for in the memory budget, with its place
-// in the table.
-const recordCharge = 256
+// in the table and in the timer queue.
+const recordCharge = 192
 
 // timeWaits are the records of all connections in TIME-WAIT. There are at most
 // limit: the one that is nearest to its end makes room.

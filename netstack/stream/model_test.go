@@ -112,14 +112,18 @@ func (m *model) write(n int) {
 		require.Equal(m.t, want, got)
 	} else if got < want { // short only at the edge of a page, with no page left
 		require.LessOrEqual(m.t, got, want)
-		require.Zero(m.t, (m.end+uint64(got))%PageSize*m.free())
+		require.Zero(m.t, (m.end+uint64(got))%PageSize*m.free(forWrite))
 	}
 	m.publish(m.end + uint64(got))
 }
 
-// free is nonzero if the budget has room for another page.
-func (m *model) free() uint64 {
-	if m.p.Limit()-m.p.InUse() >= PageSize {
+// free is nonzero if the budget has room for another page of that use.
+func (m *model) free(u use) uint64 {
+	limit := m.p.Limit()
+	if u != forArrival {
+		limit = m.p.from[u.step()]
+	}
+	if limit-m.p.InUse() >= PageSize {
 		return 1
 	}
 	return 0
@@ -141,9 +145,9 @@ func (m *model) writeAt(off uint64, n int) {
 	if m.p.Limit() == 0 {
 		require.Equal(m.t, want, to, "WriteAt(%d, %d)", off, n)
 	} else if to < want && off > m.end {
-		require.True(m.t, m.p.Short() || m.free() == 0)
+		require.Zero(m.t, m.free(forAhead))
 	} else if to < want {
-		require.Zero(m.t, m.free())
+		require.Zero(m.t, m.free(forArrival))
 	}
 	m.place(off, to)
 }

@@ -124,15 +124,16 @@ func TestStaleSlotAfterGrowth(t *testing.T) {
 func TestBudget(t *testing.T) {
 	s, p := newStream(1<<20, 3*PageSize)
 	require.True(t, p.Reserve(PageSize/2))
-	require.Equal(t, 2*PageSize, s.Write(fill(0, 5*PageSize)))
+	require.Zero(t, s.Write([]byte{1}), "two pages are for what arrives")
+	require.EqualValues(t, 2*PageSize, s.WriteAt(0, fill(0, 5*PageSize)))
 	require.EqualValues(t, 2*PageSize, s.WriteAt(2*PageSize, []byte{1}))
-	require.Zero(t, s.Write([]byte{1}))
+	s.Extend(2 * PageSize)
 	require.False(t, p.Reserve(PageSize))
 	require.False(t, p.Reserve(-1))
 	require.False(t, p.Reserve(1<<63-1))
 	p.Unreserve(PageSize / 2)
 	p.Unreserve(-5)
-	require.Equal(t, 10, s.Write(fill(2*PageSize, 10)))
+	require.EqualValues(t, 2*PageSize+10, s.WriteAt(2*PageSize, fill(2*PageSize, 10)))
 	require.EqualValues(t, 3*PageSize, p.InUse())
 	require.EqualValues(t, 3*PageSize, p.Limit())
 	s.Reset()
@@ -233,45 +234,49 @@ func TestNoAllocations(t *testing.T) {
 }
 
 // What users write leaves room in the budget for what arrives.
-func TestArrivalShare(t *testing.T) {
-	const pages = 16
+func TestWritesLeaveRoom(t *testing.T) {
+	const pages, last = 16, 2
 	p := NewPool(pages * PageSize)
 	var out, in Stream
 	out.Init(p, 2*pages*PageSize)
 	in.Init(p, 2*pages*PageSize)
 	b := make([]byte, 2*pages*PageSize)
-	require.False(t, p.Tight())
-	require.Equal(t, (pages-pages/arrivalShare)*PageSize, out.Write(b))
-	require.True(t, p.Tight())
+	require.False(t, p.At(HoldWrites))
+	require.Equal(t, (pages-last)*PageSize, out.Write(b))
+	require.True(t, p.At(HoldWrites))
+	require.EqualValues(t, 1, p.Noted(HoldWrites))
 	require.Zero(t, out.Write(b))
-	require.EqualValues(t, pages/arrivalShare*PageSize, in.WriteAt(0, b))
+	require.EqualValues(t, 2, p.Noted(HoldWrites))
+	require.EqualValues(t, last*PageSize, in.WriteAt(0, b))
 	in.Extend(PageSize)
 	require.Equal(t, PageSize, in.Read(b[:PageSize]))
 	require.Zero(t, out.Write(b), "a page that was read is for what arrives")
 	out.Reset()
 	in.Reset()
 	require.Zero(t, p.InUse())
+	require.Equal(t, PageSize, out.Write(b[:PageSize]), "there is room again")
 }
 
 // Islands leave room in the budget for what arrives in order, and go when they
 // are told to.
-func TestAheadShare(t *testing.T) {
-	const pages = 16
+func TestIslandsLeaveRoom(t *testing.T) {
+	const pages, last, least = 16, 2, 6
 	p := NewPool(pages * PageSize)
 	var in, out Stream
 	in.Init(p, 4*pages*PageSize)
 	out.Init(p, 2*pages*PageSize)
 	b := fill(0, 4*pages*PageSize)
 	off := uint64(pages * PageSize)
-	require.False(t, p.Short())
-	require.EqualValues(t, off+(pages-pages/aheadShare)*PageSize, in.WriteAt(off, b[off:]))
-	require.True(t, p.Short())
+	require.False(t, p.At(ShrinkWindows))
+	require.EqualValues(t, off+(pages-least)*PageSize, in.WriteAt(off, b[off:]))
+	require.True(t, p.At(ShrinkWindows))
+	require.EqualValues(t, 1, p.Noted(ShrinkWindows))
 	require.Equal(t, 2*off, in.WriteAt(2*off, b[2*off:]), "no page for another island")
-	require.Equal(t, pages/arrivalShare*PageSize, out.Write(b), "users may still send")
-	require.EqualValues(t, pages/arrivalShare*PageSize, in.WriteAt(0, b))
+	require.Equal(t, (least-last)*PageSize, out.Write(b), "users may still send")
+	require.EqualValues(t, last*PageSize, in.WriteAt(0, b))
 	in.Extend(100)
 	in.DropAhead()
-	require.EqualValues(t, (1+pages/arrivalShare)*PageSize, p.InUse(), "the page with readable bytes stays")
+	require.EqualValues(t, (1+least-last)*PageSize, p.InUse(), "the page with readable bytes stays")
 	require.EqualValues(t, 8*PageSize, in.WriteAt(100, b[100:8*PageSize]))
 	in.Extend(8 * PageSize)
 	got := make([]byte, 9*PageSize)
@@ -280,4 +285,36 @@ func TestAheadShare(t *testing.T) {
 	out.Reset()
 	require.True(t, in.Trim())
 	require.Zero(t, p.InUse())
+}
+
+// The steps come one after the other in every budget of some pages, and leave a
+// page to each of those that come later.
+func TestSteps(t *testing.T) {
+	for _, limit := range []int64{6 * PageSize, 7*PageSize + 1, 16 * PageSize, 1 << 20, 1<<40 + 1} {
+		p := NewPool(limit)
+		for s := range numSteps {
+			require.False(t, p.At(s) && p.from[s] > 0)
+			require.LessOrEqual(t, p.from[s], limit-PageSize)
+			if s > 0 {
+				require.GreaterOrEqual(t, p.from[s]-p.from[s-1], min(int64(PageSize), p.from[s]))
+			}
+		}
+		require.True(t, p.Reserve(p.from[DropDatagrams]-1))
+		require.False(t, p.At(DropDatagrams))
+		require.True(t, p.At(HoldWrites))
+		require.True(t, p.ReserveBefore(DropDatagrams, 1))
+		require.True(t, p.At(DropDatagrams))
+		require.Zero(t, p.Noted(DropDatagrams))
+		require.False(t, p.ReserveBefore(DropDatagrams, 1))
+		require.EqualValues(t, 1, p.Noted(DropDatagrams))
+		require.True(t, p.Reserve(limit-p.InUse()), "the last part is for others")
+		p.Unreserve(limit)
+		require.True(t, p.ReserveBefore(DropDatagrams, 1), "there is room again")
+	}
+	unbounded := NewPool(0)
+	require.True(t, unbounded.Reserve(1<<50))
+	for s := range numSteps {
+		require.False(t, unbounded.At(s))
+		require.True(t, unbounded.ReserveBefore(s, 1))
+	}
 }

@@ -89,7 +89,7 @@ func TestCrumbsAheadCannotStopOthers(t *testing.T) {
 		}
 	}
 	require.Positive(t, refused)
-	require.False(t, pool.Tight(), "new connections are still welcome")
+	require.False(t, pool.At(stream.RefuseOpens), "new connections are still welcome")
 	data := pattern(1000)
 	for i := range 200 {
 		innocent.in(TCP{Seq: uint32(1 + 1000*i), Ack: 1, Flags: ACK}, data)
@@ -98,9 +98,10 @@ func TestCrumbsAheadCannotStopOthers(t *testing.T) {
 	}
 	innocent.write(data)
 	for _, h := range hostile {
-		h.quiet(3 * time.Second)
+		h.advance(3 * time.Second)
+		h.all()
 	}
-	require.False(t, pool.Short())
+	require.False(t, pool.At(stream.ShrinkWindows))
 }
 
 // What arrives behind a gap is thrown away after CloseRead, and with the

@@ -101,7 +101,7 @@ func (r *ranges) grow(pool *stream.Pool) bool {
 		return false
 	}
 	room := max(2*n, minSpans)
-	if pool != nil && (pool.Short() || !pool.Reserve(int64(room-n)*spanSize)) {
+	if pool != nil && !pool.ReserveBefore(stream.ShrinkWindows, int64(room-n)*spanSize) {
 		return false
 	}
 	spans := make([]span, n, room)

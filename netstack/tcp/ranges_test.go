@@ -121,7 +121,8 @@ func TestRangesMemory(t *testing.T) {
 	r.free(pool)
 	require.Zero(t, pool.InUse())
 
-	small := stream.NewPool(minSpans * spanSize)
+	small := stream.NewPool(16 * stream.PageSize)
+	require.True(t, small.Reserve(10*stream.PageSize-minSpans*spanSize))
 	for i := range minSpans {
 		require.True(t, r.add(small, Seq(2*i), Seq(2*i+1)))
 	}

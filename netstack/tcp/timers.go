@@ -10,6 +10,7 @@ import (
 
 	"smolnet/netstack/clock"
 	"smolnet/netstack/errno"
+	"smolnet/netstack/stream"
 )
 
 // A timerKind is one of a connection's timers.
@@ -164,7 +165,7 @@ func (c *Conn) armTrim(now clock.Time) {
 // trim gives idle memory back; the timer is gone once there is none. What waits
 // behind a gap while the peer is silent counts as idle when memory is short.
 func (c *Conn) trim(now clock.Time) {
-	if c.pool.Short() && !c.rcv.gaps.empty() && !c.readClosed {
+	if c.pool.At(stream.ShrinkWindows) && !c.rcv.gaps.empty() && !c.readClosed {
 		c.dropAhead()
 	}
 	if c.rcv.gaps.empty() {

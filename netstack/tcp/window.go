@@ -11,6 +11,8 @@ package tcp
 import (
 	"math"
 	"sync/atomic"
+
+	"smolnet/netstack/stream"
 )
 
 const (
@@ -20,9 +22,9 @@ const (
 	mostReserve  = reserveWhole / 3
 	reserveWhole = 1 << 16
 
-	// pressureWindow is what is offered while the memory budget is nearly
-	// used up: every connection moves on, and none grows.
-	pressureWindow = 8 << 10
+	// pressureWindow is what is offered while memory is short: every connection
+	// moves on.
+	pressureWindow = stream.PageSize
 
 	closedEdge = math.MaxUint64 // no window updates: not connected, or FIN received
 )
@@ -33,9 +35,10 @@ const (
 type sharedWindow struct {
 	edge atomic.Uint64 // offset in In up to which the window was announced
 	most atomic.Uint32 // largest window that the scale allows; zero: not connected
+	wide atomic.Uint32 // largest window that was announced so far
 	unit atomic.Uint32 // of the scale
 	kept atomic.Uint32 // part of the room that is not offered, of reserveWhole
-	step atomic.Uint32 // least growth that is worth a segment of its own
+	step atomic.Uint32 // growth that is always worth a segment of its own
 }
 
 func (w *sharedWindow) close() { w.edge.Store(closedEdge) }
@@ -52,10 +55,35 @@ func (c *Conn) windowEdge() (edge, size uint64) {
 	unit := uint64(c.shared.unit.Load())
 	room -= room * uint64(c.shared.kept.Load()) / reserveWhole
 	wnd := min(room, most)
-	if c.pool.Tight() {
-		wnd = min(wnd, max(pressureWindow, unit))
+	size = min(size, most)
+	if c.pool.At(stream.HoldWindows) {
+		pressed := c.pressedWindow(unit)
+		wnd, size = min(wnd, pressed), min(size, pressed)
 	}
-	return end + wnd&^(unit-1), min(size, most)
+	return end + wnd&^(unit-1), size
+}
+
+// pressedWindow returns the largest window that the state of the memory budget
+// allows, once it is a matter of that. Steps one and two of [stream.Step].
+func (c *Conn) pressedWindow(unit uint64) uint64 {
+	least := max(pressureWindow, unit)
+	if c.pool.At(stream.ShrinkWindows) {
+		return least
+	}
+	return max(least, uint64(c.shared.wide.Load()))
+}
+
+// notePressure counts a window that would be larger with more memory.
+func (c *Conn) notePressure() {
+	step := stream.HoldWindows
+	if c.pool.At(stream.ShrinkWindows) {
+		step = stream.ShrinkWindows
+	}
+	free := uint64(c.In.Room())
+	free = min(free-free*uint64(c.shared.kept.Load())/reserveWhole, uint64(c.shared.most.Load()))
+	if free > c.pressedWindow(uint64(c.shared.unit.Load())) {
+		c.pool.Note(step)
+	}
 }
 
 // reserveShare returns the part of the room, of reserveWhole, that is not
@@ -93,7 +121,8 @@ func (c *Conn) WindowUpdateDue() bool {
 	}
 	growth := edge - announced
 	left := announced - min(c.In.End(), announced)
-	return growth >= uint64(c.shared.step.Load()) && growth >= left && left <= size/2
+	step := max(min(size/2, uint64(c.shared.step.Load())), uint64(c.shared.unit.Load()))
+	return growth >= step && growth >= left && left <= size/2
 }
 
 // openWindow begins the announcing of windows, once the options are agreed on.
@@ -102,9 +131,8 @@ func (c *Conn) openWindow() {
 	c.shared.most.Store(most)
 	c.shared.unit.Store(1 << c.rcv.scale)
 	c.shared.kept.Store(reserveShare(c.rcv.scale, c.rcv.mss))
-	_, size := c.windowEdge()
-	// Less than a unit cannot be announced.
-	c.shared.step.Store(uint32(max(min(size/2, 2*uint64(c.rcv.mss)), 1<<c.rcv.scale)))
+	c.shared.step.Store(2 * uint32(c.rcv.mss))
+	c.shared.wide.Store(uint32(c.rcv.synWindow))
 	c.rcv.adv = c.rcv.nxt.Add(int(c.rcv.synWindow))
 	c.rcv.lastAck = c.rcv.nxt
 }
@@ -133,6 +161,12 @@ func (c *Conn) announce() uint16 {
 	}
 	field := min(up>>r.scale, unscaledMost)
 	r.adv = maxSeq(r.adv, r.nxt.Add(field<<r.scale))
+	if w := uint32(field) << r.scale; w > c.shared.wide.Load() {
+		c.shared.wide.Store(w)
+	}
+	if c.pool.At(stream.HoldWindows) {
+		c.notePressure()
+	}
 	if c.state.receives() && !c.readClosed { // else no update is ever due
 		c.shared.edge.Store(c.In.End() + uint64(r.adv.Sub(r.nxt)))
 	}

@@ -47,6 +47,7 @@ func TestWindowUnderPressure(t *testing.T) {
 	edge := p.b.rcv.adv
 	send(30_000)
 	require.Equal(t, edge, p.b.rcv.adv, "kept, not renewed")
+	require.Positive(t, pool.Noted(stream.ShrinkWindows))
 	for p.b.Info().RecvWindow > pressureWindow {
 		send(30_000)
 	}
@@ -60,6 +61,45 @@ func TestWindowUnderPressure(t *testing.T) {
 	require.True(t, p.b.WindowUpdateDue())
 	p.pass(t, &p.b, &p.a)
 	require.Greater(t, p.b.Info().RecvWindow, 400_000)
+}
+
+// When half of the memory budget is used windows stay what they are: one of a
+// new connection does not grow beyond that of its SYN, nor does an old one
+// shrink.
+func TestWindowHeld(t *testing.T) {
+	const budget = 8 << 20
+	pool := stream.NewPool(budget)
+	old := newCoupleOf(t, nil, pool)
+	old.a.Out.Write(make([]byte, 10_000))
+	for range 5 {
+		old.pass(t, &old.a, &old.b)
+		old.pass(t, &old.b, &old.a)
+	}
+	old.b.In.Read(make([]byte, 10_000))
+	require.True(t, pool.Reserve(budget/2))
+	held := newCoupleOf(t, nil, pool)
+	for p, least := range map[*couple]int{old: 400_000, held: 40_000} {
+		for range 20 {
+			p.a.Out.Write(make([]byte, 30_000))
+			for range 10 {
+				p.pass(t, &p.a, &p.b)
+				p.b.In.Read(make([]byte, 30_000))
+				p.pass(t, &p.b, &p.a)
+			}
+			require.Zero(t, p.a.Out.Len())
+		}
+		require.Greater(t, p.b.Info().RecvWindow, least)
+	}
+	require.LessOrEqual(t, held.b.Info().RecvWindow, unscaledMost)
+	require.Positive(t, pool.Noted(stream.HoldWindows))
+	require.Zero(t, pool.Noted(stream.ShrinkWindows))
+
+	pool.Unreserve(budget / 2)
+	held.a.Out.Write(make([]byte, 4000))
+	held.pass(t, &held.a, &held.b)
+	held.b.In.Read(make([]byte, 4000))
+	held.pass(t, &held.b, &held.a)
+	require.Greater(t, held.b.Info().RecvWindow, 400_000)
 }
 
 // newReader returns an open connection with a receive buffer, for a peer whose
