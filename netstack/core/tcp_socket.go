@@ -17,19 +17,14 @@ import (
 // goroutine" are for the facade: one reader and one writer at a time.
 type TCP struct {
 	socket
-	chain chain[*TCP] // in the demultiplexer
-	conn  tcp.Conn
-	path  path
-	timer timer.Entry
-
-	// listener is where a passive connection came from, until it was passed
-	// to Accept.
-	listener  *Listener
+	chain     chain[*TCP] // in the demultiplexer
+	timer     timer.Entry
+	path      path
 	confirmed clock.Time // when the neighbour was last confirmed
 	resolved  clock.Time // when path.hw was taken from the neighbour table: good for that instant
-	applied   intent     // what of the user's intents was carried out
 	evicted   clock.Time // when the neighbour it waited for had to make room for another
 	flow      uint32     // IPv6 flow label, RFC 6437 3
+	applied   intent     // what of the user's intents was carried out
 	class     uint8      // Differentiated Services field, RFC 2474
 	failed    errno.Errno
 	attached  bool // in the demultiplexer
@@ -43,6 +38,12 @@ type TCP struct {
 	status   atomic.Uint32
 	intent   atomic.Uint32
 	reported atomic.Uint32
+
+	conn tcp.Conn
+
+	// listener is where a passive connection came from, until it was passed
+	// to Accept.
+	listener *Listener
 }
 
 // confirmEvery is how often the progress of one connection is reported to the

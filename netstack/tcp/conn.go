@@ -78,20 +78,14 @@ type Segment struct {
 // The first byte of Out has the sequence number ISS+1, the first byte of In
 // IRS+1.
 type Conn struct {
-	In  stream.Stream // receive stream; the user consumes
-	Out stream.Stream // send stream; the user produces
-
-	shared sharedWindow
-	pool   *stream.Pool
-	cfg    *Config
-	id     ID
-
+	// What every segment touches, so that it is together: with many
+	// connections nothing costs more than fetching these lines.
+	id      ID
+	cfg     *Config
+	pool    *stream.Pool
 	state   State
 	passive bool // opened by Accept, RFC 9293 MUST-11
 	v6      bool
-	events  Events
-	failure errno.Errno // why the connection ended; OK: it did not fail
-	soft    errno.Errno // soft ICMP error since the last progress
 
 	noDelay    bool
 	orphan     bool // the user has closed, or aborted
@@ -99,55 +93,62 @@ type Conn struct {
 	resetDue   bool // Send owes a RST
 	ackNow     bool // Send owes an acknowledgment
 
-	trimBackoff uint8
-	mtu         int32 // path's limit on header and data, bytes
+	events      Events
+	failure     errno.Errno // why the connection ended; OK: it did not fail
+	soft        errno.Errno // soft ICMP error since the last progress
 	peerMSS     uint16
+	trimBackoff uint8
 	retries     int // retransmission time-outs since the last progress
 
-	timers timers
-	rtt    estimator
-	snd    sendSpace
-	rcv    receiveSpace
-	ts     timestamps
-	probe  probe
-	keep   keepAlive
-
-	challenges   limiter
-	userTimeout  time.Duration
+	snd          sendSpace
+	rcv          receiveSpace
+	timers       timers
+	ts           timestamps
 	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
-	lastResent   clock.Time // data, not for the first time
-	paceFree     clock.Time // when a paced sender has made up for what it sent
+	rtt          estimator
+	congestion   Congestion
+	reno         NewReno // what congestion is by default
+	probe        probe
 
-	congestion Congestion
-	reno       NewReno // what congestion is by default
-	stats      counters
+	In     stream.Stream // receive stream; the user consumes
+	shared sharedWindow
+	Out    stream.Stream // send stream; the user produces
+	stats  counters
+
+	// What is rarely needed.
+	lastResent  clock.Time // data, not for the first time
+	paceFree    clock.Time // when a paced sender has made up for what it sent
+	userTimeout time.Duration
+	mtu         int32 // path's limit on header and data, bytes
+	challenges  limiter
+	keep        keepAlive
 }
 
 // sendSpace is RFC 9293 3.3.1, the send sequence variables.
 type sendSpace struct {
-	iss      Seq
 	una      Seq    // SND.UNA: oldest unacknowledged
 	nxt      Seq    // next to send; a time-out takes it back to una
 	max      Seq    // SND.NXT as the RFC means it: beyond everything ever sent
-	wl1, wl2 Seq    // segment that the window was last taken from
+	iss      Seq    // Out begins after it
 	wnd      uint32 // SND.WND, scaled: RFC 9293 REC-1 and MUST-1, 32 bits without sign
 	maxWnd   uint32 // the largest wnd so far
-	scale    uint8  // of the peer's windows
-	small    Seq    // end of the last small segment sent (Minshall)
+	wl1, wl2 Seq    // segment that the window was last taken from
 	mss      int    // largest segment, without options: Eff.snd.MSS
+	left     int    // bytes that duplicate acknowledgments say have left the network
+	dupAcks  uint16
+	scale    uint8 // of the peer's windows
 
-	finQueued bool // the user has closed its side: FIN follows the data
-	finSeq    Seq  // of that FIN
-
+	finQueued    bool // the user has closed its side: FIN follows the data
 	recovering   bool
 	firstPartial bool // no partial acknowledgment in this recovery yet
 	resend       bool // Send owes the segment at una
-	dupAcks      uint16
-	left         int // bytes that duplicate acknowledgments say have left the network
-	recover      Seq // RFC 6582: beyond everything sent when the recovery began
-	resentTo     Seq // beyond everything that was sent more than once
-	limitedTo    Seq // beyond everything sent before the congestion window was last full
+
+	small     Seq // end of the last small segment sent (Minshall)
+	resentTo  Seq // beyond everything that was sent more than once
+	limitedTo Seq // beyond everything sent before the congestion window was last full
+	recover   Seq // RFC 6582: beyond everything sent when the recovery began
+	finSeq    Seq // of our FIN
 }
 
 // receiveSpace is RFC 9293 3.3.1, the receive sequence variables.

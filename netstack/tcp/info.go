@@ -36,7 +36,7 @@ type counters struct {
 	segmentsSent, segmentsReceived       uint64
 	retransmits, outOfOrder              uint64
 	duplicateAcks                        uint64
-	timeouts, fastRecoveries             uint64
+	timeouts, fastRecoveries             uint32 // each takes a round trip at least
 }
 
 // Info returns a snapshot.
@@ -53,7 +53,7 @@ func (c *Conn) Info() Info {
 		InFlight:  c.flight(),
 		BytesSent: n.bytesSent, BytesAcked: n.bytesAcked, BytesReceived: n.bytesReceived,
 		SegmentsSent: n.segmentsSent, SegmentsReceived: n.segmentsReceived,
-		Retransmits: n.retransmits, Timeouts: n.timeouts, FastRecoveries: n.fastRecoveries,
+		Retransmits: n.retransmits, Timeouts: uint64(n.timeouts), FastRecoveries: uint64(n.fastRecoveries),
 		OutOfOrder: n.outOfOrder, DuplicateAcks: n.duplicateAcks,
 		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(),
 		Timestamps: c.ts.on, WindowScaling: c.ts.scaling,

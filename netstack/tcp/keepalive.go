@@ -21,11 +21,10 @@ type KeepAlive struct {
 // keepAlive is a connection's keep-alive. MUST-24: it can be turned on and off
 // at any time; MUST-25: it is off unless somebody turns it on.
 type keepAlive struct {
-	on             bool
 	idle, interval time.Duration // MUST-27
 	limit          int16
 	unanswered     int16
-	due            bool
+	on, due        bool
 }
 
 // maxKeepAliveCount bounds the probes.

@@ -1,6 +1,7 @@
 package timer
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -177,5 +178,30 @@ func BenchmarkPopSet(b *testing.B) {
 	for b.Loop() {
 		v, _ := q.Pop(clock.Never)
 		q.Set(&entries[v], v, clock.Time(v+len(entries)))
+	}
+}
+
+// BenchmarkHot is one owner that moves its deadline out again and again, as a
+// busy connection does with each acknowledgement, among others that rest: what
+// it costs must not grow with their number.
+func BenchmarkHot(b *testing.B) {
+	for _, n := range []int{10, 10_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			const rto = 200 * time.Millisecond
+			var q Queue[int]
+			entries := make([]Entry, n)
+			now := clock.Time(1)
+			for i := range entries {
+				q.Set(&entries[i], i, now.Add(15*time.Second+time.Duration(i)))
+			}
+			hot := &entries[n/2]
+			for b.Loop() {
+				now = now.Add(10 * time.Microsecond)
+				q.Set(hot, n/2, now.Add(rto))
+				if _, ok := q.Pop(now); ok {
+					now = 1 // the others' time has come: begin again
+				}
+			}
+		})
 	}
 }
