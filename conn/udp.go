@@ -3,6 +3,7 @@ package conn
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type UDP struct {
 	remote    *net.UDPAddr // nil: not connected
 	connected bool
 	family    family
+	segment   atomic.Uint32 // SetSegmentSize
+	joins     atomic.Bool   // SetReceiveSegments
 }
 
 var (
@@ -125,7 +128,12 @@ func listenFamily(network string, local, remote netip.AddrPort) (family, netip.A
 
 // udpAddr returns ap as package net's address.
 func udpAddr(ap netip.AddrPort, wide bool) *net.UDPAddr {
-	return &net.UDPAddr{IP: ipOf(ap.Addr(), wide, new([16]byte)), Port: int(ap.Port()), Zone: ap.Addr().Zone()}
+	a := new(struct { // one allocation for both
+		net.UDPAddr
+		ip [16]byte
+	})
+	a.IP, a.Port, a.Zone = ipOf(ap.Addr(), wide, &a.ip), int(ap.Port()), ap.Addr().Zone()
+	return &a.UDPAddr
 }
 
 // Ready is called by the core.
@@ -145,22 +153,34 @@ func (c *UDP) peer() net.Addr {
 	return c.remote
 }
 
-// receive waits for a datagram or an error that the network has reported.
-func (c *UDP) receive(b []byte) (n, size int, m packet.Meta, err error) {
+// receive waits for a datagram or an error that the network has reported. With
+// join it may be several of one size, see [core.UDP.ReadBuffers].
+func (c *UDP) receive(bufs [][]byte, join bool) (n, size int, m packet.Meta, err error) {
 	if err := c.enter(&c.in); err != nil {
 		return 0, 0, m, err
 	}
 	defer c.release(&c.in)
+	return c.waitRead(bufs, join)
+}
+
+// waitRead is receive for who has the direction.
+func (c *UDP) waitRead(bufs [][]byte, join bool) (n, size int, m packet.Meta, err error) {
 	for {
 		if err := c.pending(&c.in); err != nil {
 			return 0, 0, m, err
 		}
-		n, size, m, err = c.s.ReadFrom(b)
+		n, size, m, err = c.s.ReadBuffers(bufs, join)
 		if err != errno.WouldBlock {
 			return n, size, m, err
 		}
 		c.in.wait()
 	}
+}
+
+// receiveOne is receive of one datagram.
+func (c *UDP) receiveOne(b []byte) (n, size int, m packet.Meta, err error) {
+	bufs := [1][]byte{b}
+	return c.receive(bufs[:], false)
 }
 
 // send waits until there is room for the datagram.
@@ -169,17 +189,32 @@ func (c *UDP) send(b []byte, m packet.Meta) error {
 		return err
 	}
 	defer c.release(&c.out)
+	bufs := [1][]byte{b}
+	for {
+		err := c.queue(bufs[:], m)
+		if err == nil {
+			c.s.Flush()
+		}
+		if err != errno.WouldBlock {
+			return err
+		}
+		c.out.wait()
+	}
+}
+
+// queue puts a datagram in the queue, of which Flush tells the stack, once the
+// way to its destination is known.
+func (c *UDP) queue(bufs [][]byte, m packet.Meta) error {
 	for {
 		if err := c.pending(&c.out); err != nil {
+			return err
+		}
+		if known, err := c.s.Queue(bufs, m); known {
 			return err
 		}
 		if err := c.learn(c.s, m); err != nil {
 			return err
 		}
-		if err := c.s.WriteTo(b, m); err != errno.WouldBlock {
-			return err
-		}
-		c.out.wait()
 	}
 }
 
@@ -195,7 +230,7 @@ func (c *UDP) Read(b []byte) (int, error) {
 		}
 		return 0, nil
 	}
-	n, _, _, err := c.receive(b)
+	n, _, _, err := c.receiveOne(b)
 	return n, c.fail("read", "read", c.peer(), err)
 }
 
@@ -207,7 +242,7 @@ func (c *UDP) Write(b []byte) (int, error) {
 	}
 	var err error = syscall.EDESTADDRREQ
 	if c.connected || c.closed.Load() {
-		err = c.send(b, packet.Meta{})
+		err = c.send(b, packet.Meta{Segment: c.segmentSize()})
 	}
 	if err != nil {
 		return 0, c.fail("write", "write", c.peer(), err)
@@ -221,7 +256,7 @@ func (c *UDP) ReadFromUDPAddrPort(b []byte) (n int, addr netip.AddrPort, err err
 	if !c.ok() {
 		return 0, addr, errInvalid
 	}
-	n, _, m, err := c.receive(b)
+	n, _, m, err := c.receiveOne(b)
 	if err != nil {
 		return 0, addr, c.fail("read", "recvfrom", c.peer(), err)
 	}
@@ -247,25 +282,23 @@ func (c *UDP) ReadFromUDP(b []byte) (int, *net.UDPAddr, error) {
 	return n, udpAddr(ap, c.family == familyAny), nil
 }
 
-// msgTrunc is the flag that ReadMsgUDP returns for a datagram that did not fit:
-// Linux's MSG_TRUNC.
-const msgTrunc = 0x20
-
-// ReadMsgUDPAddrPort is ReadFromUDPAddrPort with flags: 0x20, Linux's
-// MSG_TRUNC, says that the datagram did not fit in b. There is no out-of-band
-// data: oobn is zero.
+// ReadMsgUDPAddrPort is ReadFromUDPAddrPort with flags and control messages.
+// Flags of 0x20, Linux's MSG_TRUNC, say that the datagram did not fit in b. The
+// one control message there is tells a size of segments, see
+// [UDP.SetReceiveSegments].
 func (c *UDP) ReadMsgUDPAddrPort(b, oob []byte) (n, oobn, flags int, addr netip.AddrPort, err error) {
 	if !c.ok() {
 		return 0, 0, 0, addr, errInvalid
 	}
-	n, size, m, err := c.receive(b)
+	bufs := [1][]byte{b}
+	n, size, m, err := c.receive(bufs[:], c.joinsInto(oob))
 	if err != nil {
 		return 0, 0, 0, addr, c.fail("read", "recvmsg", c.peer(), err)
 	}
 	if size > n {
 		flags = msgTrunc
 	}
-	return n, 0, flags, widen(m.Remote, c.family == familyAny), nil
+	return n, putSegmentSize(oob, m.Segment), flags, widen(m.Remote, c.family == familyAny), nil
 }
 
 // ReadMsgUDP is ReadMsgUDPAddrPort with a *net.UDPAddr.

@@ -55,16 +55,16 @@ func (c *UDP) WriteToUDP(b []byte, addr *net.UDPAddr) (int, error) {
 }
 
 // WriteMsgUDPAddrPort sends b as one datagram to addr or, if the socket is
-// connected and addr invalid, to its peer. There is no out-of-band data to
-// send: oob must be empty, or the error is EINVAL.
+// connected and addr invalid, to its peer. oob is empty or a control message that
+// says how b is to be cut, see [UDP.SetSegmentSize]; everything else is EINVAL.
 func (c *UDP) WriteMsgUDPAddrPort(b, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
 	if !c.ok() {
 		return 0, 0, errInvalid
 	}
-	if n, err = c.sendMsg(b, oob, addr); err != nil {
+	if err := c.sendMsg(b, oob, addr); err != nil {
 		return 0, 0, c.fail("write", "sendmsg", addrPort{addr}, err)
 	}
-	return n, 0, nil
+	return len(b), len(oob), nil
 }
 
 // WriteMsgUDP is WriteMsgUDPAddrPort with a *net.UDPAddr, nil on a connected
@@ -78,46 +78,55 @@ func (c *UDP) WriteMsgUDP(b, oob []byte, addr *net.UDPAddr) (n, oobn int, err er
 		ap, err = c.destination(addr)
 	}
 	if err == nil {
-		n, err = c.sendMsg(b, oob, ap)
+		err = c.sendMsg(b, oob, ap)
 	}
 	if err != nil {
 		return 0, 0, c.fail("write", "sendmsg", opAddr(addr), err)
 	}
-	return n, 0, nil
+	return len(b), len(oob), nil
 }
 
-func (c *UDP) sendMsg(b, oob []byte, addr netip.AddrPort) (int, error) {
-	var err error
-	switch {
-	case len(oob) > 0:
-		err = syscall.EINVAL
-	case c.connected && !addr.IsValid():
-		err = c.send(b, packet.Meta{})
-	default:
-		err = c.sendTo(b, addr)
+func (c *UDP) sendMsg(b, oob []byte, addr netip.AddrPort) error {
+	m, err := c.head(addr, !addr.IsValid())
+	if err == nil {
+		m.Segment, err = c.segmentSizeOf(oob)
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return len(b), nil
+	return c.send(b, m)
 }
 
 // sendTo sends b to addr, after the checks that package net makes.
 func (c *UDP) sendTo(b []byte, addr netip.AddrPort) error {
+	m, err := c.head(addr, false)
+	if err != nil {
+		return err
+	}
+	m.Segment = c.segmentSize()
+	return c.send(b, m)
+}
+
+// head returns what precedes a datagram to addr or, if the socket is connected
+// and toPeer, to its peer. It says what package net finds wrong with addr.
+func (c *UDP) head(addr netip.AddrPort, toPeer bool) (m packet.Meta, err error) {
 	a := addr.Addr()
 	switch {
 	case c.closed.Load():
-		return net.ErrClosed
+		err = net.ErrClosed
+	case c.connected && toPeer:
 	case c.connected:
-		return net.ErrWriteToConnected
+		err = net.ErrWriteToConnected
 	case !addr.IsValid():
-		return errMissingAddress
+		err = errMissingAddress
 	case c.family == family4 && !a.Is4() && !a.Is4In6():
-		return &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
+		err = &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
 	case c.family == family6 && a.Unmap().Is4():
-		return syscall.ENETUNREACH // an IPv4 address to a socket of IPv6 only, on Linux
+		err = syscall.ENETUNREACH // an IPv4 address to a socket of IPv6 only, on Linux
+	default:
+		m.Remote = netip.AddrPortFrom(a.Unmap(), addr.Port())
 	}
-	return c.send(b, packet.Meta{Remote: netip.AddrPortFrom(a.Unmap(), addr.Port())})
+	return m, err
 }
 
 // destination returns addr as the socket's family understands it: no address
