@@ -18,8 +18,8 @@
 //	dev.Flush()
 //	dev.Wait(untilNextTimer)
 //
-// [Pipe] and [Loopback] are devices in memory, [OpenTUN], [OpenTAP] and
-// [FromFD] those of the operating system. [NewPcap], [NewTracer] and
+// [Pipe] and [Loopback] are devices in memory, [OpenTUN], [OpenTAP],
+// [OpenPacket] and [FromFD] those of the operating system. [NewPcap], [NewTracer] and
 // [NewFault] wrap a device, to look at its frames or to spoil them, and are
 // devices themselves.
 package phy

@@ -118,7 +118,7 @@ func BenchmarkKernelTCP(b *testing.B) {
 	for _, noOffload := range []bool{false, true} {
 		for _, out := range []bool{true, false} {
 			b.Run(fmt.Sprintf("NoOffload=%v,out=%v", noOffload, out), func(b *testing.B) {
-				ours, kernels, g, d := kernelTCP(b, false, phy.TunConfig{NoOffload: noOffload})
+				ours, kernels, _, d := kernelTCP(b, false, phy.TunConfig{NoOffload: noOffload})
 				from, to := ours, kernels
 				if !out {
 					from, to = kernels, ours
@@ -147,7 +147,6 @@ func BenchmarkKernelTCP(b *testing.B) {
 				s := d.Stats()
 				b.ReportMetric(float64(s.TxFrames)/float64(b.N), "tx/op")
 				b.ReportMetric(float64(s.RxFrames)/float64(b.N), "rx/op")
-				_ = g
 			})
 		}
 	}

@@ -30,6 +30,11 @@ func OpenTAPQueues(name string, n int, cfg TunConfig) ([]*TunTap, error) {
 	return nil, err
 }
 
+// OpenPacket returns an error that wraps [errors.ErrUnsupported].
+func OpenPacket(ifname string, cfg PacketConfig) (*TunTap, error) {
+	return unsupported("packet socket")
+}
+
 // FromFD returns an error that wraps [errors.ErrUnsupported].
 func FromFD(fd int, medium Medium, mtu int) (*TunTap, error) { return unsupported("device from fd") }
 
