@@ -8,6 +8,7 @@ import (
 
 	"smolnet/netstack/core"
 	"smolnet/netstack/errno"
+	"smolnet/netstack/packet"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/wire"
 )
@@ -139,4 +140,51 @@ func TestTimeWaitWithoutMemory(t *testing.T) {
 	require.Equal(t, uint64(1), a.c.Stats().TCPTimeWaitEvicted)
 	p.Unreserve(free)
 	require.Zero(t, a.c.Stats().Memory)
+}
+
+// The last part of the budget is not for datagrams: they are dropped, or their
+// writer hears of it, while what protocols need goes on; and they pass again when
+// there is memory.
+func TestDatagramsAreDropped(t *testing.T) {
+	w, a, b := pair(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.Memory = 1 << 20 })
+	from, err := a.c.OpenUDP(w.now, core.UDPOptions{Remote: at(b4, 9)})
+	require.NoError(t, err)
+	to, err := b.c.OpenUDP(w.now, core.UDPOptions{Local: port(9)})
+	require.NoError(t, err)
+	c, s, _, _ := connected(t, w, a, b, b4)
+	hog := func(h *host) (free func()) {
+		p := h.c.Pool()
+		n := p.Limit()*15/16 - p.InUse()
+		require.True(t, p.Reserve(n))
+		return func() { p.Unreserve(n) }
+	}
+	buf := make([]byte, 1)
+
+	free := hog(b)
+	require.NoError(t, from.WriteTo([]byte("x"), packet.Meta{}))
+	w.run()
+	_, _, _, err = to.ReadFrom(buf)
+	require.Equal(t, errno.WouldBlock, err)
+	require.Equal(t, 1, b.drops(wire.DropNoMemory))
+	require.EqualValues(t, 1, b.c.Stats().DatagramsNoMemory)
+	_, err = c.Write([]byte("stream"))
+	require.NoError(t, err)
+	w.run()
+	got, _ := readAll(s)
+	require.Equal(t, "stream", got, "data in order is taken")
+	free()
+
+	free = hog(a)
+	require.Equal(t, errno.NoBufs, from.WriteTo([]byte("x"), packet.Meta{}))
+	require.EqualValues(t, 1, a.c.Stats().DatagramsNoMemory)
+	w.in(a, frameTo(a, echoRequest(x4, a4, "ping")))
+	require.EqualValues(t, 1, a.c.Stats().EchoRequestsIn)
+	require.Zero(t, a.drops(wire.DropNoMemory))
+	free()
+
+	require.NoError(t, from.WriteTo([]byte("y"), packet.Meta{}))
+	w.run()
+	_, _, _, err = to.ReadFrom(buf)
+	require.NoError(t, err)
+	require.Equal(t, "y", string(buf))
 }

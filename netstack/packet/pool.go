@@ -50,18 +50,36 @@ func (p *Pool) Get(n int) *Buffer {
 	if n < 0 || n > MaxDatagram {
 		return nil
 	}
-	return p.get(n)
+	class := classOf(n)
+	if !p.budget.Reserve(costOf(class)) {
+		return nil
+	}
+	return p.take(class, n)
 }
 
-// get is Get for up to the largest class.
-func (p *Pool) get(n int) *Buffer {
-	class := 0
+// forRing is Get for the datagrams of sockets, up to the largest class. It
+// leaves the last part of the budget to others.
+func (p *Pool) forRing(n int) *Buffer {
+	class := classOf(n)
+	if !p.budget.ReserveBefore(stream.DropDatagrams, costOf(class)) {
+		return nil
+	}
+	return p.take(class, n)
+}
+
+// classOf returns the smallest class for n bytes.
+func classOf(n int) (class int) {
 	for classes[class] < n {
 		class++
 	}
-	if !p.budget.Reserve(int64(classes[class] + bufferOverhead)) {
-		return nil
-	}
+	return class
+}
+
+// costOf returns what a buffer counts for in the budget.
+func costOf(class int) int64 { return int64(classes[class] + bufferOverhead) }
+
+// take returns a buffer that is paid for.
+func (p *Pool) take(class, n int) *Buffer {
 	b, ok := p.free[class].Get().(*Buffer)
 	if !ok {
 		b = &Buffer{bytes: make([]byte, classes[class]), class: uint8(class)}

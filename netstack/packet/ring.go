@@ -3,6 +3,8 @@ package packet
 import (
 	"encoding/binary"
 	"sync/atomic"
+
+	"smolnet/netstack/stream"
 )
 
 // A Ring is a bounded queue of datagrams with one producer and one consumer,
@@ -165,12 +167,13 @@ func (r *Ring) extend(last *Buffer, need int) *Buffer {
 		b = nil
 	}
 	if b == nil && last != nil && need < stretch {
-		b = r.pool.get(stretch) // a queue builds up
+		b = r.pool.forRing(stretch) // a queue builds up
 	}
 	if b == nil {
-		b = r.pool.get(need)
+		b = r.pool.forRing(need)
 	}
 	if b == nil {
+		r.pool.budget.Note(stream.DropDatagrams)
 		return nil
 	}
 	b.bytes = b.bytes[:cap(b.bytes)]

@@ -95,14 +95,8 @@ func (p *Pool) InUse() int64 { return p.used.Load() }
 func (p *Pool) Reserve(n int64) bool { return p.reserve(n, p.limit) }
 
 // ReserveBefore is Reserve for what step s does without: it leaves the rest of
-// the budget alone, and notes when it refuses.
-func (p *Pool) ReserveBefore(s Step, n int64) bool {
-	ok := p.reserve(n, p.from[s])
-	if !ok {
-		p.Note(s)
-	}
-	return ok
-}
+// the budget alone. Who gives up because it refused calls Note.
+func (p *Pool) ReserveBefore(s Step, n int64) bool { return p.reserve(n, p.from[s]) }
 
 func (p *Pool) reserve(n, limit int64) bool {
 	if n < 0 {
@@ -136,13 +130,13 @@ func (p *Pool) Unreserve(n int64) {
 // get returns a page with arbitrary content, nil if what is left of the budget
 // is not for that use: anything, or what is done without from a step on.
 func (p *Pool) get(u use) *page {
-	ok := false
-	if u == forArrival {
-		ok = p.Reserve(PageSize)
-	} else {
-		ok = p.ReserveBefore(u.step(), PageSize)
-	}
-	if !ok {
+	switch {
+	case u == forArrival:
+		if !p.Reserve(PageSize) {
+			return nil
+		}
+	case !p.ReserveBefore(u.step(), PageSize):
+		p.Note(u.step())
 		return nil
 	}
 	if pg, ok := p.pages.Get().(*page); ok {

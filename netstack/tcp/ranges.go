@@ -102,6 +102,7 @@ func (r *ranges) grow(pool *stream.Pool) bool {
 	}
 	room := max(2*n, minSpans)
 	if pool != nil && !pool.ReserveBefore(stream.ShrinkWindows, int64(room-n)*spanSize) {
+		pool.Note(stream.ShrinkWindows)
 		return false
 	}
 	spans := make([]span, n, room)
