@@ -38,10 +38,14 @@ type Env interface {
 // A Pair is two hosts on one link. On a loopback both are the same.
 type Pair struct {
 	Client, Server Env
-	name           string
-	once           sync.Once
-	err            error        // of the first Close
-	close          func() error // what is left to do after the hosts are closed; nil for nothing
+	// Connections that can be open at one time, of those that the configuration
+	// announced.
+	Connections int
+
+	name  string
+	once  sync.Once
+	err   error        // of the first Close
+	close func() error // what is left to do after the hosts are closed; nil for nothing
 }
 
 // Name is that of the stack under test.
@@ -154,6 +158,9 @@ func Make(name string, cfg Config) (*Pair, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, %v: %w", name, cfg.Link, err)
+	}
+	if name != Kernel {
+		p.Connections = cfg.Connections
 	}
 	return p, nil
 }

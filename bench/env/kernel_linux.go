@@ -34,7 +34,8 @@ type kernel struct {
 // Sockets are made by moving the calling goroutine's thread to the namespace for
 // the one system call that makes them, which costs about a microsecond.
 func makeKernel(cfg Config) (*Pair, error) {
-	if err := raiseFiles(cfg.Connections); err != nil {
+	conns, err := fitFiles(cfg.Connections)
+	if err != nil {
 		return nil, err
 	}
 	client, err := newKernel(cfg, clientPrefix.Addr())
@@ -43,7 +44,9 @@ func makeKernel(cfg Config) (*Pair, error) {
 	}
 	if cfg.Link.Loopback || cfg.Link.MTU >= loopbackMTU {
 		client.addr = loopbackPrefix.Addr()
-		return NewPair(client, client, nil), nil
+		p := NewPair(client, client, nil)
+		p.Connections = conns
+		return p, nil
 	}
 	server, err := newKernel(cfg, serverPrefix.Addr())
 	if err != nil {
@@ -51,6 +54,7 @@ func makeKernel(cfg Config) (*Pair, error) {
 		return nil, err
 	}
 	p := NewPair(client, server, nil)
+	p.Connections = conns
 	if err := joinVeth(cfg.Link, client.ns, server.ns); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -187,21 +191,26 @@ func (h *kernel) ListenPacket(network, addr string) (c net.PacketConn, err error
 	return c, c.(*net.UDPConn).SetReadBuffer(datagramBuffer)
 }
 
-// raiseFiles raises the process's limit of open files for n connections, both
-// ends of which are here.
-func raiseFiles(n int) error {
+// fitFiles raises the process's limit of open files for the connections that the
+// configuration wants, both ends of which are here, and returns how many there
+// can be. Where the limit is fixed a tenth less will do.
+func fitFiles(want int) (conns int, err error) {
 	const others = 256
-	want := uint64(2*n + others)
+	files := uint64(2*want + others)
 	var have unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &have); err != nil {
-		return fmt.Errorf("limit of open files: %w", err)
+		return 0, fmt.Errorf("limit of open files: %w", err)
 	}
-	if have.Cur >= want {
-		return nil
+	if have.Cur >= files {
+		return want, nil
 	}
-	raised := unix.Rlimit{Cur: want, Max: max(have.Max, want)}
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err != nil {
-		return fmt.Errorf("%w: %d connections need %d open files, of which %d are allowed: %w", ErrUnavailable, n, want, have.Max, err)
+	raised := unix.Rlimit{Cur: files, Max: max(have.Max, files)}
+	if err = unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err == nil {
+		return want, nil
 	}
-	return nil
+	conns = max(int(have.Cur)-others, 0) / 2
+	if conns < want-want/10 {
+		return 0, fmt.Errorf("%w: %d connections need %d open files, of which %d are allowed: %w", ErrUnavailable, want, files, have.Cur, err)
+	}
+	return conns, nil
 }

@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"runtime"
@@ -20,6 +21,9 @@ const (
 	// idleTime is how long idle connections are watched, in runs that are not
 	// tiny.
 	idleTime = 5 * time.Second
+	// idleSettle is how long they have had before that, for timers of their
+	// beginning to come and go.
+	idleSettle = 2 * time.Second
 )
 
 // idle returns the work of having connections that nobody uses. Both ends are in
@@ -27,7 +31,8 @@ const (
 // two for each connection.
 func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 	return func(ctx context.Context, p *env.Pair, o Options) (Result, error) {
-		n := o.count(conns, tinyConnections)
+		var res Result
+		n := res.fit(p, o.count(conns, tinyConnections))
 		debug.FreeOSMemory() // what earlier runs left over would hide growth
 		before := memory()
 		h, err := hold(ctx, p, n)
@@ -37,9 +42,12 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 		defer h.close()
 		took := time.Since(before.at)
 		after := memory()
-		watch := idleTime
+		watch, settle := idleTime, idleSettle
 		if o.Tiny {
-			watch = o.Time
+			watch, settle = o.Time, 0
+		}
+		if err := sleep(ctx, settle); err != nil {
+			return Result{}, err
 		}
 		m := startMeter()
 		if err := sleep(ctx, watch); err != nil {
@@ -52,7 +60,6 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 		if p.Name() == env.Kernel {
 			all += (after.slab - before.slab) / endpoints
 		}
-		var res Result
 		res.add("memory", "B", Lower, all)
 		res.add("heap", "B", Lower, heap)
 		res.add("objects", "", Lower, (after.objects-before.objects)/endpoints)
@@ -63,6 +70,16 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 		runtime.KeepAlive(h)
 		return res, nil
 	}
+}
+
+// fit returns how many of n connections a pair can have, and notes it if they are
+// fewer.
+func (r *Result) fit(p *env.Pair, n int) int {
+	if p.Connections > 0 && p.Connections < n {
+		r.Note = fmt.Sprintf("%d connections: all that the limit of open files allows", p.Connections)
+		return p.Connections
+	}
+	return n
 }
 
 // A holding is connections that are open and left alone. No goroutine waits on

@@ -2,6 +2,7 @@ package work
 
 import (
 	"fmt"
+	"slices"
 
 	"smolnet/bench/env"
 )
@@ -57,7 +58,7 @@ func Rows(n Counts) []Row {
 			About: fmt.Sprintf("%d busy connections beside that many idle ones", scaleActive),
 		})
 	}
-	rows = append(rows, lossyRows()...)
+	rows = slices.Concat(rows, lossyRows(), tunRows())
 	return append(rows, sizeRow())
 }
 

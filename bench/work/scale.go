@@ -14,7 +14,8 @@ const scaleActive = 10
 // others open: what a round trip and a byte cost must not depend on those.
 func scale(others int) func(context.Context, *env.Pair, Options) (Result, error) {
 	return func(ctx context.Context, p *env.Pair, o Options) (Result, error) {
-		h, err := hold(ctx, p, o.count(others, tinyConnections))
+		var res Result
+		h, err := hold(ctx, p, res.fit(p, o.count(others, tinyConnections)))
 		if err != nil {
 			return Result{}, err
 		}
@@ -27,7 +28,6 @@ func scale(others int) func(context.Context, *env.Pair, Options) (Result, error)
 		if err != nil {
 			return Result{}, err
 		}
-		var res Result
 		res.add("CPU", "ns/trip", Lower, trips.cpuEach()*float64(time.Microsecond))
 		res.add("p50", "us", Lower, micros(trips.times.Quantile(0.5)))
 		res.add("p99", "us", Lower, micros(trips.times.Quantile(0.99)))
