@@ -29,8 +29,34 @@ func veth(t testing.TB) *netns.NS {
 		for _, name := range []string{"v0", "v1"} {
 			require.NoError(t, phy.ConfigureHost(name, phy.HostConfig{Up: true, MTU: 1400}))
 		}
+		carries(t, "v0", "v1")
+		carries(t, "v1", "v0")
 	})
 	return ns
+}
+
+// carries waits until what is sent on one interface arrives at the other. For
+// a moment after they are up the kernel accepts frames and drops them.
+func carries(t testing.TB, from, to string) {
+	t.Helper()
+	a, err := phy.OpenPacket(from, phy.PacketConfig{})
+	require.NoError(t, err)
+	defer a.Close()
+	b, err := phy.OpenPacket(to, phy.PacketConfig{Promiscuous: true})
+	require.NoError(t, err)
+	defer b.Close()
+	for end := time.Now().Add(giveUp); ; {
+		require.True(t, time.Now().Before(end), "nothing arrives")
+		room, err := a.TxBuffer()
+		require.NoError(t, err)
+		clear(room[:60])
+		require.NoError(t, a.Commit(60, phy.Offload{}))
+		require.NoError(t, b.Wait(10*time.Millisecond))
+		if _, err := b.Receive(); !errors.Is(err, phy.ErrWouldBlock) {
+			require.NoError(t, err)
+			return
+		}
+	}
 }
 
 func TestOpenPacket(t *testing.T) {

@@ -26,6 +26,7 @@ func TestPacketSocketFull(t *testing.T) {
 	ns.Do(func() {
 		quiet(t)
 		require.NoError(t, phy.ConfigureHost("veth0", phy.HostConfig{Up: true}))
+		carries(t, "veth0", "veth1")
 		a, b = packetSocket(t, "veth0", phy.MediumEthernet, 1500), packetSocket(t, "veth1", phy.MediumEthernet, 1500)
 	})
 	defer a.Close()
