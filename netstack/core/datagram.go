@@ -189,10 +189,11 @@ func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Met
 		c.drop(wire.DropUnresolved)
 		return 0, offload, payload, errno.HostUnreach
 	}
-	cut := m.Segment > 0 && res == neighbor.Resolved && ifc.cutsUDP(head+len(payload), b)
-	if !cut {
-		payload = payload[:firstSegment(m, payload)]
+	size, super := firstSegment(m, payload), 0
+	if res == neighbor.Resolved {
+		super = ifc.superPayload(m, payload, head, b)
 	}
+	payload = payload[:max(size, super)]
 	n = head + len(payload)
 	c.putIP(b[ifc.linkLen:], &h, n-off)
 	copy(b[head:n], payload)
@@ -204,7 +205,7 @@ func (s *datagram) build(now clock.Time, ifc *Interface, b []byte, m *packet.Met
 		return 0, offload, payload, errno.OK
 	}
 	offload = s.transport.put(ifc, b[:n], off, h, m.Remote.Port())
-	if cut {
+	if super > 0 {
 		offload.GSOType, offload.HeaderLen, offload.SegmentSize = phy.GSOUDP, uint16(head), m.Segment
 		s.countSegments(&h, datagrams(len(payload), m.Segment))
 	}

@@ -39,10 +39,21 @@ func datagrams(n int, size uint16) int {
 	return (n + int(size) - 1) / int(size)
 }
 
-// cutsUDP reports whether the device takes a frame of n bytes in b as a
-// super-frame of datagrams.
-func (ifc *Interface) cutsUDP(n int, b []byte) bool {
-	return ifc.caps.UDPSegments && ifc.caps.TxChecksum && n-ifc.linkLen <= ifc.caps.MaxSuperFrame && n <= len(b)
+// superPayload returns how many bytes of payload, which consists of datagrams
+// of m.Segment bytes behind head bytes of headers, the device takes in one
+// super-frame in b. With less than two datagrams it is none.
+func (ifc *Interface) superPayload(m *packet.Meta, payload []byte, head int, b []byte) int {
+	if m.Segment == 0 || !ifc.caps.UDPSegments || !ifc.caps.TxChecksum {
+		return 0
+	}
+	n, room, size := len(payload), min(ifc.linkLen+ifc.caps.MaxSuperFrame, len(b))-head, int(m.Segment)
+	if n > room {
+		n = max(room, 0) / size * size
+	}
+	if n <= size {
+		return 0
+	}
+	return n
 }
 
 // countSegments accounts for the datagrams beyond the first that a device makes
