@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"smolnet/conn"
+	"smolnet/netstack"
 )
 
 const (
@@ -168,8 +169,10 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 	if err != nil {
 		return nil, err
 	}
-	cfg := conn.KeepAlive(d.Stack.TCPDefaults(), d.KeepAlive, d.KeepAliveConfig)
-	return conn.ConnectTCP(ctx, d.Stack, network, local, remote, cfg)
+	return overAny(d, local, remote, func(st *netstack.Stack) (*conn.TCP, error) {
+		cfg := conn.KeepAlive(st.TCPDefaults(), d.KeepAlive, d.KeepAliveConfig)
+		return conn.ConnectTCP(ctx, st, network, local, remote, cfg)
+	})
 }
 
 // dialUDP opens one connected socket.
@@ -181,7 +184,9 @@ func (d *Dialer) dialUDP(ctx context.Context, network string, local, remote neti
 	if err != nil {
 		return nil, err
 	}
-	return conn.OpenUDP(d.Stack, conn.UDPOptions{Network: network, Local: local, Remote: remote})
+	return overAny(d, local, remote, func(st *netstack.Stack) (*conn.UDP, error) {
+		return conn.OpenUDP(st, conn.UDPOptions{Network: network, Local: local, Remote: remote})
+	})
 }
 
 // dialPing opens one connected echo socket.
@@ -193,7 +198,9 @@ func (d *Dialer) dialPing(ctx context.Context, network string, local, remote net
 	if err != nil {
 		return nil, err
 	}
-	return conn.OpenPing(d.Stack, network, l.Addr(), r.Addr())
+	return overAny(d, l, r, func(st *netstack.Stack) (*conn.Ping, error) {
+		return conn.OpenPing(st, network, l.Addr(), r.Addr())
+	})
 }
 
 // addresses checks a pair of addresses as package net does before it asks the
@@ -201,9 +208,6 @@ func (d *Dialer) dialPing(ctx context.Context, network string, local, remote net
 // not valid if it is left to the stack, and the loopback address where the
 // remote one is not specified, which means the stack itself.
 func (d *Dialer) addresses(network string, local, remote netip.AddrPort) (l, r netip.AddrPort, err error) {
-	if d.Stack == nil {
-		return l, r, errNoStack
-	}
 	la, ra := local.Addr().Unmap(), remote.Addr().Unmap()
 	if la.IsUnspecified() {
 		la = netip.Addr{}

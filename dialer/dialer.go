@@ -17,11 +17,16 @@ import (
 )
 
 // A Dialer connects to addresses over a stack. Its fields are those of
-// net.Dialer that make sense here, and Stack, which is required; the others
-// have useful zero values. A Dialer may be used by many goroutines.
+// net.Dialer that make sense here, and Stack or Group, one of which is
+// required; the others have useful zero values. A Dialer may be used by many
+// goroutines.
 type Dialer struct {
 	// Stack to dial over.
 	Stack *netstack.Stack
+
+	// Group to dial over, in the place of Stack: over any of its stacks or, with
+	// a local port in LocalAddr, over the one that hears the answers to it.
+	Group *netstack.Group
 
 	// Timeout is the longest that a dial may take, names included. Zero: no
 	// limit but the stack's own (some two minutes of retries). If a name has
@@ -49,12 +54,13 @@ type Dialer struct {
 	KeepAliveConfig net.KeepAliveConfig
 
 	// Resolver for host names. Nil: one that asks the stack's DNS servers over
-	// the stack, as made by [Resolver].
+	// the stack, as made by [Resolver] (of a Group one of its stacks).
 	Resolver *net.Resolver
 }
 
 var (
-	errNoStack        = errors.New("dialer: Dialer.Stack is nil")
+	errNoStack        = errors.New("dialer: Dialer.Stack is nil, and so is Dialer.Group")
+	errTwo            = errors.New("dialer: Dialer.Stack and Dialer.Group are both set")
 	errMissingAddress = errors.New("missing address")
 )
 
@@ -170,21 +176,22 @@ func (d *Dialer) context(ctx context.Context) (context.Context, context.CancelFu
 // resolve returns the addresses to try, those that LocalAddr cannot reach left
 // out.
 func (d *Dialer) resolve(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
-	if d.Stack == nil {
-		return nil, errNoStack
+	st, err := d.stack(netip.AddrPort{}, netip.AddrPort{})
+	if err != nil {
+		return nil, err
 	}
 	r := d.Resolver
 	if r == nil {
-		r = conn.Resolver(d.Stack)
+		r = conn.Resolver(st)
 	}
 	if address == "" {
 		// Package net knows the network first, then misses the address.
-		if _, err := conn.Resolve(ctx, d.Stack, r, network, ":0"); err != nil {
+		if _, err := conn.Resolve(ctx, st, r, network, ":0"); err != nil {
 			return nil, err
 		}
 		return nil, errMissingAddress
 	}
-	addrs, err := conn.Resolve(ctx, d.Stack, r, network, address)
+	addrs, err := conn.Resolve(ctx, st, r, network, address)
 	if err != nil || d.LocalAddr == nil {
 		return addrs, err
 	}

@@ -19,13 +19,18 @@ import (
 // net.core.somaxconn, which package net uses.
 const DefaultBacklog = 4096
 
-// A Config says how to listen. Only Stack is required.
+// A Config says how to listen. Only Stack or Group is required.
 type Config struct {
 	// Stack to listen on.
 	Stack *netstack.Stack
 
+	// Group to listen on, in the place of Stack: on all of its stacks, by one
+	// listener or packet socket.
+	Group *netstack.Group
+
 	// Backlog is how many connections may wait for Accept, and how many may be
-	// in their handshake. Zero or less means [DefaultBacklog].
+	// in their handshake. Zero or less means [DefaultBacklog]. The stacks of a
+	// Group have equal parts of it, one at least.
 	Backlog int
 
 	// KeepAlive is the idle time and interval of keep-alive probes on accepted
@@ -40,7 +45,7 @@ type Config struct {
 	// ReuseAddr lets several packet sockets share an address and port.
 	ReuseAddr bool
 
-	// Resolver for host names; nil means one over Stack.
+	// Resolver for host names; nil means one over Stack or Group.
 	Resolver *net.Resolver
 }
 
@@ -90,6 +95,13 @@ func (cfg *Config) ListenPacket(ctx context.Context, network, address string) (n
 	default:
 		return nil, listenError("", network, net.TCPAddrFromAddrPort(a), unexpected(address))
 	}
+	if cfg.Group != nil {
+		c, err := cfg.ListenGroupUDP(network, a)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
 	c, err := cfg.ListenUDP(network, a)
 	if err != nil {
 		return nil, err
@@ -98,7 +110,8 @@ func (cfg *Config) ListenPacket(ctx context.Context, network, address string) (n
 }
 
 // ListenUDP opens a UDP socket on laddr. An invalid or unspecified address is
-// all addresses of the network's families; port 0 lets the stack choose.
+// all addresses of the network's families; port 0 lets the stack choose. It is
+// for a Stack; [Config.ListenGroupUDP] is for a Group.
 func (cfg *Config) ListenUDP(network string, laddr netip.AddrPort) (*conn.UDP, error) {
 	addr := net.UDPAddrFromAddrPort(laddr)
 	switch network {
@@ -108,6 +121,9 @@ func (cfg *Config) ListenUDP(network string, laddr netip.AddrPort) (*conn.UDP, e
 	}
 	if err := cfg.check(network, laddr); err != nil {
 		return nil, listenError("", network, addr, err)
+	}
+	if cfg.Group != nil {
+		return nil, listenError("", network, addr, errIsGroup)
 	}
 	c, err := conn.OpenUDP(cfg.Stack, conn.UDPOptions{Network: network, Local: unmap(laddr), ReuseAddr: cfg.ReuseAddr})
 	if err != nil {
@@ -119,14 +135,15 @@ func (cfg *Config) ListenUDP(network string, laddr netip.AddrPort) (*conn.UDP, e
 // resolve returns the one address to listen on. As package net does, it
 // prefers IPv4 if a name has both.
 func (cfg *Config) resolve(ctx context.Context, network, address string) (netip.AddrPort, error) {
-	if cfg.Stack == nil {
-		return netip.AddrPort{}, errNoStack
+	_, stacks, err := cfg.host()
+	if err != nil {
+		return netip.AddrPort{}, err
 	}
 	r := cfg.Resolver
 	if r == nil {
-		r = conn.Resolver(cfg.Stack)
+		r = conn.Resolver(stacks[0])
 	}
-	addrs, err := conn.Resolve(ctx, cfg.Stack, r, network, address)
+	addrs, err := conn.Resolve(ctx, stacks[0], r, network, address)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
@@ -140,9 +157,10 @@ func (cfg *Config) resolve(ctx context.Context, network, address string) (netip.
 
 // check finds what package net refuses before it asks the system.
 func (cfg *Config) check(network string, laddr netip.AddrPort) error {
+	if _, _, err := cfg.host(); err != nil {
+		return err
+	}
 	switch a := laddr.Addr().Unmap(); {
-	case cfg.Stack == nil:
-		return errNoStack
 	case !a.IsValid() || conn.Suits(network, a):
 		return nil
 	case a == netip.IPv4Unspecified(): // stands for "::", too

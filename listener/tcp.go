@@ -1,11 +1,9 @@
 package listener
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,17 +13,15 @@ import (
 	"smolnet/netstack/core"
 )
 
-var errNoStack = errors.New("listener: Config.Stack is nil")
-
 // A TCP is a listening TCP socket, with the methods of *net.TCPListener but for
 // File and SyscallConn.
 type TCP struct {
-	st      *netstack.Stack
+	host    host
 	network string
 	wide    bool // serves both families
-	l       *core.Listener
+	parts   []*part
 	addr    net.TCPAddr
-	queue   chan *conn.TCP // established, waiting for Accept
+	queue   chan accepted // established, waiting for Accept
 	closed  chan struct{}
 	closing atomic.Bool
 	stop    func() // takes back the registration with the stack
@@ -55,52 +51,51 @@ func (cfg *Config) ListenTCP(network string, laddr netip.AddrPort) (*TCP, error)
 }
 
 func (cfg *Config) listen(network string, laddr netip.AddrPort) (*TCP, error) {
+	h, stacks, err := cfg.host()
+	if err != nil {
+		return nil, err
+	}
 	backlog := cfg.Backlog
 	if backlog <= 0 {
 		backlog = DefaultBacklog
 	}
-	backlog = min(backlog, core.MaxBacklog)
+	backlog = (min(backlog, core.MaxBacklog) + len(stacks) - 1) / len(stacks)
 	l := &TCP{
-		st:      cfg.Stack,
+		host:    h,
 		network: network,
-		queue:   make(chan *conn.TCP, backlog),
+		queue:   make(chan accepted, backlog*len(stacks)),
 		closed:  make(chan struct{}),
 	}
 	l.deadline.init()
 	select {
-	case <-l.st.Closing():
+	case <-h.Closing():
 		return nil, net.ErrClosed
 	default:
 	}
-	local := l.local(laddr)
-	var err error
-	doErr := l.st.Do(func(c *core.Core) {
-		l.l, err = c.ListenTCP(l.st.Now(), core.ListenOptions{
-			Local:   local,
-			Backlog: backlog,
-			Config:  conn.KeepAlive(l.st.TCPDefaults(), cfg.KeepAlive, cfg.KeepAliveConfig),
-			Accept:  l.enqueue,
-		})
+	local, wide := localAddr(network, laddr)
+	l.wide = wide
+	err = onAll(stacks, local, func(st *netstack.Stack, local netip.AddrPort) (netip.AddrPort, error) {
+		return l.open(st, cfg, core.ListenOptions{Local: local, Backlog: backlog})
+	}, func() {
+		l.closeParts()
+		l.parts = nil
 	})
-	switch {
-	case doErr != nil:
-		return nil, doErr
-	case err != nil:
+	if err != nil {
 		return nil, err
 	}
-	a := l.l.Addr()
+	a := l.parts[0].l.Addr()
 	ip := net.IP(a.Addr().AsSlice())
 	if l.wide {
 		ip = net.IPv6zero
 	}
 	l.addr = net.TCPAddr{IP: ip, Port: int(a.Port()), Zone: a.Addr().Zone()}
-	l.stop = l.st.OnShutdown(func() {
+	l.stop = h.OnShutdown(func() {
 		if !l.closing.Swap(true) {
 			l.end()
 		}
 	})
 	select {
-	case <-l.st.Closing(): // perhaps before that, and then nobody ends l
+	case <-h.Closing(): // perhaps before that, and then nobody ends l
 		_ = l.Close()
 		return nil, net.ErrClosed
 	default:
@@ -108,28 +103,58 @@ func (cfg *Config) listen(network string, laddr netip.AddrPort) (*TCP, error) {
 	}
 }
 
-// local returns the address as the core wants it: not valid for both families,
-// unspecified for one. It decides whether the listener serves both.
-func (l *TCP) local(a netip.AddrPort) netip.AddrPort {
-	if a.Addr().IsValid() && !a.Addr().IsUnspecified() {
-		return a
-	}
-	switch l.network {
-	case "tcp4":
-		return netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port())
-	case "tcp6":
-		return netip.AddrPortFrom(netip.IPv6Unspecified(), a.Port())
-	}
-	l.wide = true
-	return netip.AddrPortFrom(netip.Addr{}, a.Port())
+// A part of a listener is what it has on one stack.
+type part struct {
+	st *netstack.Stack
+	l  *core.Listener
 }
 
-// enqueue is called on the poll goroutine with each new connection. The core
+// An accepted connection, and the listener that is to hear of its being taken.
+type accepted struct {
+	c *conn.TCP
+	l *core.Listener
+}
+
+// open listens on one stack.
+func (l *TCP) open(st *netstack.Stack, cfg *Config, o core.ListenOptions) (netip.AddrPort, error) {
+	p := &part{st: st}
+	o.Config = conn.KeepAlive(st.TCPDefaults(), cfg.KeepAlive, cfg.KeepAliveConfig)
+	o.Accept = func(s *core.TCP) { l.enqueue(p, s) }
+	var err error
+	doErr := st.Do(func(c *core.Core) { p.l, err = c.ListenTCP(st.Now(), o) })
+	switch {
+	case doErr != nil:
+		return netip.AddrPort{}, doErr
+	case err != nil:
+		return netip.AddrPort{}, err
+	}
+	l.parts = append(l.parts, p)
+	return p.l.Addr(), nil
+}
+
+// closeParts ends what open has begun, and resets the connections that nobody
+// has accepted.
+func (l *TCP) closeParts() {
+	for _, p := range l.parts {
+		_ = p.st.Do(func(*core.Core) { p.l.Close(p.st.Now()) }) // a stack that has ended has no listeners
+	}
+	for {
+		select {
+		case a := <-l.queue:
+			a.l.Taken()
+			_ = a.c.Abort()
+		default:
+			return
+		}
+	}
+}
+
+// enqueue is called on a poll goroutine with each new connection. The core
 // sees to it that there is room.
-func (l *TCP) enqueue(s *core.TCP) {
-	c := conn.NewTCP(l.st, s, l.network, l.wide)
+func (l *TCP) enqueue(p *part, s *core.TCP) {
+	c := conn.NewTCP(p.st, s, l.network, l.wide)
 	select {
-	case l.queue <- c:
+	case l.queue <- accepted{c, p.l}:
 	default:
 		s.Abort()
 	}
@@ -137,7 +162,7 @@ func (l *TCP) enqueue(s *core.TCP) {
 
 // AcceptTCP waits for the next connection.
 func (l *TCP) AcceptTCP() (*conn.TCP, error) {
-	if l == nil || l.l == nil {
+	if l == nil || len(l.parts) == 0 {
 		return nil, syscall.EINVAL
 	}
 	c, err := l.accept()
@@ -161,7 +186,7 @@ func (l *TCP) accept() (*conn.TCP, error) {
 	select {
 	case <-l.closed:
 		return nil, net.ErrClosed
-	case <-l.st.Closing():
+	case <-l.host.Closing():
 		return nil, net.ErrClosed
 	default:
 	}
@@ -171,12 +196,12 @@ func (l *TCP) accept() (*conn.TCP, error) {
 	default:
 	}
 	select {
-	case c := <-l.queue:
-		l.l.Taken()
-		return c, nil
+	case a := <-l.queue:
+		a.l.Taken()
+		return a.c, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
-	case <-l.st.Closing():
+	case <-l.host.Closing():
 		return nil, net.ErrClosed
 	case <-expired:
 		return nil, os.ErrDeadlineExceeded
@@ -186,7 +211,7 @@ func (l *TCP) accept() (*conn.TCP, error) {
 // Close stops listening. Blocked calls of Accept return net.ErrClosed;
 // connections that nobody has accepted are reset.
 func (l *TCP) Close() error {
-	if l == nil || l.l == nil {
+	if l == nil || len(l.parts) == 0 {
 		return syscall.EINVAL
 	}
 	if l.closing.Swap(true) {
@@ -201,16 +226,7 @@ func (l *TCP) Close() error {
 func (l *TCP) end() {
 	close(l.closed)
 	l.deadline.end()
-	_ = l.st.Do(func(*core.Core) { l.l.Close(l.st.Now()) }) // a stack that has ended has no listeners
-	for {
-		select {
-		case c := <-l.queue:
-			l.l.Taken()
-			_ = c.Abort()
-		default:
-			return
-		}
-	}
+	l.closeParts()
 }
 
 // Addr returns the listener's address, a *net.TCPAddr. It is shared by all
@@ -220,83 +236,11 @@ func (l *TCP) Addr() net.Addr { return &l.addr }
 // SetDeadline sets the instant after which Accept fails, also one that waits
 // already. The zero time is none.
 func (l *TCP) SetDeadline(t time.Time) error {
-	if l == nil || l.l == nil {
+	if l == nil || len(l.parts) == 0 {
 		return syscall.EINVAL
 	}
 	if l.closing.Load() || !l.deadline.set(t) {
 		return conn.OpError("set", "", l.network, nil, &l.addr, net.ErrClosed)
 	}
 	return nil
-}
-
-// A deadline is a channel that is closed when the time has come. Each setting
-// that takes a past one back has a channel of its own.
-type deadline struct {
-	mu      sync.Mutex
-	expired chan struct{}
-	over    bool // expired is closed
-	ended   bool // the listener is closed: no more settings
-	timer   *time.Timer
-	setting uint64 // counts, so that a timer knows whether it is still meant
-}
-
-func (d *deadline) init() { d.expired = make(chan struct{}) }
-
-// wait returns the channel of the present setting.
-func (d *deadline) wait() <-chan struct{} {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.expired
-}
-
-// end clears the deadline for good.
-func (d *deadline) end() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ended = true
-	d.clear()
-}
-
-// clear makes the deadline none.
-func (d *deadline) clear() {
-	d.setting++
-	if d.timer != nil {
-		d.timer.Stop()
-	}
-	if d.over {
-		d.expired, d.over = make(chan struct{}), false
-	}
-}
-
-// set moves the deadline, the zero time being none. It reports false, and does
-// nothing, after end.
-func (d *deadline) set(t time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.ended {
-		return false
-	}
-	d.clear()
-	if t.IsZero() {
-		return true
-	}
-	left := time.Until(t)
-	if left <= 0 {
-		d.expire()
-		return true
-	}
-	setting := d.setting
-	d.timer = time.AfterFunc(left, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.setting == setting && !d.over {
-			d.expire()
-		}
-	})
-	return true
-}
-
-func (d *deadline) expire() {
-	close(d.expired)
-	d.over = true
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 
 	"smolnet/netstack/core"
 	"smolnet/phy"
@@ -19,10 +19,10 @@ import (
 // included.
 //
 // Package listener listens on all stacks of a Group at once, and package dialer
-// dials from one after the other, so that programs see one host. What is done
-// on one of the stacks alone must heed what that can hear: connections that it
-// dials are fine, as it chooses ports that are its own; a datagram socket that is
-// not connected, or a local port of the user's, is not.
+// dials from any of them, so that programs see one host. What is done on one of
+// the stacks alone must heed what that can hear: connections that it dials are
+// fine, as it chooses ports that are its own; a datagram socket that is not
+// connected, or a local port of the user's, is not.
 //
 // A connection from the host to itself, by a loopback address or one of its own,
 // stays within a stack.
@@ -33,7 +33,6 @@ import (
 type Group struct {
 	fanout *phy.Fanout
 	stacks []*Stack
-	next   atomic.Uint32 // counts the calls of Next
 
 	gate gate
 	done chan struct{}
@@ -109,24 +108,25 @@ func (m member) Echo(id uint16) bool { return m.fanout.EchoOwner(id) == m.index 
 // order. The slice is shared: do not change it.
 func (g *Group) Stacks() []*Stack { return g.stacks }
 
-// Next returns one stack after the other, for what may be done on any.
-func (g *Group) Next() *Stack {
-	return g.stacks[int((g.next.Add(1)-1)%uint32(len(g.stacks)))]
-}
+// Any returns one of the stacks at random, for what may be done on any.
+func (g *Group) Any() *Stack { return g.stacks[rand.IntN(len(g.stacks))] }
 
 // Owner returns the stack that receives the packets of a TCP or UDP flow. A
 // local address that is not valid, or not specified, stands for the one that the
-// group sends to remote from; finding it out takes a command to a stack.
+// group sends to remote from: [Group.SourceFor].
 func (g *Group) Owner(local, remote netip.AddrPort) *Stack {
 	if a := local.Addr(); !a.IsValid() || a.IsUnspecified() {
-		local = netip.AddrPortFrom(g.sourceFor(remote.Addr()), local.Port())
+		local = netip.AddrPortFrom(g.SourceFor(remote.Addr()), local.Port())
 	}
-	return g.stacks[g.fanout.Owner(local, remote)]
+	return g.stacks[g.OwnerIndex(local, remote)]
 }
 
-// sourceFor returns the address that packets to a are sent from; it is not valid
-// if there is no way to a, and the answer then makes no difference.
-func (g *Group) sourceFor(a netip.Addr) (src netip.Addr) {
+// OwnerIndex is Owner as an index of Stacks, for a local address that is known.
+func (g *Group) OwnerIndex(local, remote netip.AddrPort) int { return g.fanout.Owner(local, remote) }
+
+// SourceFor returns the address that packets to a are sent from. It is not valid
+// if there is no way to a. It takes a command to a stack.
+func (g *Group) SourceFor(a netip.Addr) (src netip.Addr) {
 	g.stacks[0].read(func(c *core.Core) {
 		p, _ := c.SourceFor(a)
 		src = p.Addr()
