@@ -17,14 +17,16 @@ import (
 
 // newTUNEndpoint returns gVisor's link endpoint on a TUN interface: without
 // offloads its own fdbased one, and with them, which fdbased knows on sockets
-// only, one in the same manner.
-func newTUNEndpoint(fd int, offload bool) (stack.LinkEndpoint, error) {
+// only, one in the same manner. Release is to be called when the stack is gone,
+// and before the file is closed.
+func newTUNEndpoint(fd int, offload bool) (ep stack.LinkEndpoint, release func(), err error) {
 	if !offload {
-		return fdbased.New(&fdbased.Options{FDs: []int{fd}, MTU: tunMTU})
+		ep, err = fdbased.New(&fdbased.Options{FDs: []int{fd}, MTU: tunMTU})
+		return ep, func() {}, err
 	}
 	stop, err := stopfd.New()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	e := &tunEndpoint{Endpoint: channel.New(0, tunMTU, ""), fd: fd, stop: stop}
 	// Checksums of what arrives need no look: the kernel has verified them, or
@@ -32,7 +34,7 @@ func newTUNEndpoint(fd int, offload bool) (stack.LinkEndpoint, error) {
 	// capability: it is among the options of segments, and others have theirs.
 	e.LinkEPCapabilities = stack.CapabilityRXChecksumOffload
 	e.SupportedGSOKind = stack.HostGSOSupported
-	return e, nil
+	return e, e.release, nil
 }
 
 // vnetHeaderLen is the length of the virtio-net header (virtio 1.2, 5.1.6,
@@ -63,15 +65,20 @@ type tunEndpoint struct {
 // GSOMaxSize implements stack.GSOEndpoint.
 func (*tunEndpoint) GSOMaxSize() uint32 { return gvisorSuperFrame }
 
-// Attach implements stack.LinkEndpoint. It starts the reader, and ends it when
-// the interface is removed.
+// Attach implements stack.LinkEndpoint. It starts the reader, and stops it when
+// the interface is removed. It does not wait for that: the stack is locked, and
+// the reader may be on its way in.
 func (e *tunEndpoint) Attach(d stack.NetworkDispatcher) {
 	e.Endpoint.Attach(d)
 	if d != nil {
 		e.start.Do(func() { e.reader.Go(e.read) })
-		return
+	} else {
+		e.stop.Stop()
 	}
-	e.stop.Stop()
+}
+
+// release waits for the reader and frees what it holds, when the stack is gone.
+func (e *tunEndpoint) release() {
 	e.reader.Wait()
 	unix.Close(e.stop.EFD)
 }

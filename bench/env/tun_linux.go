@@ -6,7 +6,6 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"smolnet/phy"
 )
@@ -69,14 +68,19 @@ func tunGVisor(cfg Config, peer *kernel, t TUN) (Env, func() error, error) {
 		}
 		return nil, nil, err
 	}
-	var ep stack.LinkEndpoint
-	if ep, err = newTUNEndpoint(fd, t.Offload); err == nil {
-		var h *gvisor
-		if h, err = newGVisor(cfg, ep, clientPrefix); err == nil {
-			return h, closing, nil
-		}
+	ep, release, err := newTUNEndpoint(fd, t.Offload)
+	if err != nil {
+		return nil, nil, errors.Join(err, closing())
 	}
-	return nil, nil, errors.Join(err, closing())
+	h, err := newGVisor(cfg, ep, clientPrefix)
+	if err != nil {
+		release()
+		return nil, nil, errors.Join(err, closing())
+	}
+	return h, func() error {
+		release()
+		return closing()
+	}, nil
 }
 
 // openTUNFile makes the interface, in the namespace of the calling thread.
