@@ -8,9 +8,15 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+)
+
+const (
+	addrWait = time.Second      // how long new addresses may take to be in use
+	addrPoll = time.Millisecond // how often they are looked at meanwhile
 )
 
 // ConfigureHost gives the interface of that name, in the network namespace of
@@ -50,6 +56,9 @@ func configureHost(name string, cfg HostConfig) error {
 			return explainHost(fmt.Errorf("up: %w", err))
 		}
 	}
+	if err := awaitAddrs(name, cfg.Addrs); err != nil {
+		return explainHost(err)
+	}
 	for _, r := range cfg.Routes {
 		if err := addRoute(link, r); err != nil {
 			return explainHost(fmt.Errorf("route to %s: %w", r.Dst, err))
@@ -78,6 +87,34 @@ func addAddr(link netlink.Link, name string, p netip.Prefix) error {
 		addr.Flags = unix.IFA_F_NODAD
 	}
 	return netlink.AddrReplace(link, addr)
+}
+
+// awaitAddrs waits until the kernel takes packets to the IPv6 addresses for its
+// own, which on an interface that carries frames it does a moment after it
+// has said that they are there. One that takes longer than addrWait, or that
+// the interface has lost again, is not an error.
+func awaitAddrs(name string, addrs []netip.Prefix) error {
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	if link.Attrs().RawFlags&unix.IFF_UP == 0 || link.Attrs().RawFlags&unix.IFF_RUNNING == 0 {
+		return nil
+	}
+	end := time.Now().Add(addrWait)
+	for _, p := range addrs {
+		for p.Addr().Is6() && !isLocal(link, p.Addr()) && time.Now().Before(end) {
+			time.Sleep(addrPoll)
+		}
+	}
+	return nil
+}
+
+// isLocal says whether packets that arrive on the link with that destination
+// are the kernel's own.
+func isLocal(link netlink.Link, a netip.Addr) bool {
+	routes, err := netlink.RouteGetWithOptions(a.AsSlice(), &netlink.RouteGetOptions{Iif: link.Attrs().Name})
+	return err == nil && len(routes) > 0 && routes[0].Type == unix.RTN_LOCAL
 }
 
 // ipv6Off says whether the interface takes no IPv6 addresses: because it was
