@@ -479,27 +479,89 @@ func TestKernelPings(t *testing.T) {
 	require.ErrorIs(t, <-ended, phy.ErrClosed)
 }
 
-// BenchmarkTunWrite sends to a TUN interface whose packets the kernel drops,
-// as they are for nobody.
+// BenchmarkTunWrite sends to a TUN interface packets that the kernel drops, as
+// they are for nobody: of 1500 bytes, and super-frames of 64 KiB.
 func BenchmarkTunWrite(b *testing.B) {
-	netns.New(b).Do(func() {
-		d, err := phy.OpenTUN("tun0", phy.TunConfig{})
-		require.NoError(b, err)
-		defer d.Close()
-		require.NoError(b, phy.ConfigureHost("tun0", phy.HostConfig{Up: true}))
-		b.ReportAllocs()
-		for b.Loop() {
-			room, err := d.TxBuffer()
-			if err != nil {
-				b.Fatal(err)
-			}
-			room[0] = 0x45
-			if err := d.Commit(1500, phy.Offload{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		require.Zero(b, d.Stats().TxLost)
-	})
+	f := flows()["TCP4"]
+	for name, c := range map[string]struct {
+		cfg     phy.TunConfig
+		payload int
+		segment uint16
+	}{
+		"1500":           {payload: 1460},
+		"1500-NoOffload": {phy.TunConfig{NoOffload: true}, 1460, 0},
+		"65535":          {payload: 65535 - 40, segment: 1460},
+	} {
+		b.Run(name, func(b *testing.B) {
+			netns.New(b).Do(func() {
+				d := openNet(b, "a", c.cfg)
+				room, err := d.TxBuffer()
+				require.NoError(b, err)
+				n, off := f.put(room, pattern(c.payload))
+				if c.cfg.NoOffload {
+					off = phy.Offload{}
+				}
+				if c.segment > 0 {
+					off.GSOType, off.SegmentSize, off.HeaderLen = phy.GSOTCPv4, c.segment, 40
+				}
+				b.ReportAllocs()
+				b.SetBytes(int64(n))
+				for b.Loop() {
+					if _, err := d.TxBuffer(); err != nil {
+						b.Fatal(err)
+					}
+					if err := d.Commit(n, off); err != nil {
+						b.Fatal(err)
+					}
+				}
+				require.Zero(b, d.Stats().TxLost)
+			})
+		})
+	}
+}
+
+// BenchmarkTunRead receives what another TUN interface was sent, without the
+// time of that.
+func BenchmarkTunRead(b *testing.B) {
+	f := flows()["TCP4"]
+	for name, c := range map[string]struct {
+		cfg     phy.TunConfig
+		payload int
+		segment int
+	}{
+		"1500":           {payload: 1460},
+		"1500-NoOffload": {phy.TunConfig{NoOffload: true}, 1460, 0},
+		"65535":          {payload: 65535 - 40, segment: 1460},
+	} {
+		b.Run(name, func(b *testing.B) {
+			netns.New(b).Do(func() {
+				require.NoError(b, os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0))
+				from, to := openNet(b, "a", phy.TunConfig{}), openNet(b, "b", c.cfg)
+				payload := pattern(c.payload)
+				const batch = 64
+				var spent time.Duration
+				frames, bytes := 0, 0
+				for b.Loop() {
+					for range batch {
+						f.send(b, from, payload, c.segment)
+					}
+					began := time.Now()
+					for {
+						fr, err := to.Receive()
+						if err != nil {
+							break
+						}
+						frames++
+						bytes += len(fr.Data)
+					}
+					spent += time.Since(began)
+				}
+				b.ReportMetric(0, "ns/op")
+				b.ReportMetric(float64(spent.Nanoseconds())/float64(frames), "ns/frame")
+				b.ReportMetric(float64(bytes)/spent.Seconds()/1e6, "MB/s")
+			})
+		})
+	}
 }
 
 // BenchmarkFDWake is a Wake to a device that sleeps, and back.
