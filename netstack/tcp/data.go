@@ -44,15 +44,22 @@ func (c *Conn) receiveText(now clock.Time, s *segment) {
 			return
 		}
 	}
+	if s.seq == c.rcv.nxt {
+		if drop := c.takeText(now, p); drop != wire.DropNone {
+			s.drop = drop
+		}
+		return
+	}
+	c.noteText(now, p)
+	c.receiveAhead(s, p)
+}
+
+// noteText is what all text is good for, in order or not.
+func (c *Conn) noteText(now clock.Time, p []byte) {
 	if len(p) > int(c.rcv.segment) {
 		c.noteSize(len(p))
 	}
 	c.armTrim(now)
-	if s.seq == c.rcv.nxt {
-		c.receiveInOrder(now, s, p)
-	} else {
-		c.receiveAhead(s, p)
-	}
 }
 
 // noteSize learns the size of the peer's full segments from one with n bytes. A
@@ -66,8 +73,10 @@ func (c *Conn) noteSize(n int) {
 	c.rcv.segment = max(c.rcv.segment, uint16(min(n, int(most))))
 }
 
-// receiveInOrder takes text that begins at RCV.NXT.
-func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
+// takeText takes text that begins at RCV.NXT. The drop says why there was no
+// taking it.
+func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
+	c.noteText(now, p)
 	r := &c.rcv
 	n := len(p)
 	gaps := !r.gaps.empty()
@@ -77,8 +86,7 @@ func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
 	}
 	if n == 0 {
 		c.ackNow = true
-		s.drop = wire.DropNoMemory
-		return
+		return wire.DropNoMemory
 	}
 	old := r.nxt
 	r.nxt = r.nxt.Add(n)
@@ -94,6 +102,7 @@ func (c *Conn) receiveInOrder(now clock.Time, s *segment, p []byte) {
 		c.events |= EventReadable
 	}
 	c.scheduleAck(now, gaps || n < len(p))
+	return wire.DropNone
 }
 
 // placeInOrder puts text at RCV.NXT in In and returns how much of it fitted. If

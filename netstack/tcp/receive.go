@@ -40,24 +40,30 @@ func (s *segment) has(f wire.TCPFlags) bool { return s.flags&f != 0 }
 // Send has the answer, but for an Action that asks the owner for a RST.
 func (c *Conn) Receive(now clock.Time, h *wire.TCP, payload []byte) (Action, wire.Drop) {
 	c.stats.segmentsReceived++
-	s := segment{h: h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
 	var action Action
-	var drop wire.Drop
-	switch c.state {
-	case StateClosed, StateListen:
-		drop = wire.DropNoConn
-		if !s.has(wire.RST) {
-			action = ActionReset // RFC 9293 3.10.7.1
-		}
-	case StateSynSent:
-		action, drop = c.receiveSynSent(now, &s)
-	case StateTimeWait:
-		action, drop = c.receiveTimeWait(now, &s)
-	default:
-		action, drop = c.receiveSegment(now, &s)
+	drop, ok := c.receiveExpected(now, h, payload)
+	if !ok {
+		action, drop = c.receiveStepwise(now, h, payload)
 	}
 	c.check()
 	return action, drop
+}
+
+// receiveStepwise is Receive for whatever segment it may be.
+func (c *Conn) receiveStepwise(now clock.Time, h *wire.TCP, payload []byte) (Action, wire.Drop) {
+	s := segment{h: h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
+	switch c.state {
+	case StateClosed, StateListen:
+		if s.has(wire.RST) {
+			return ActionNone, wire.DropNoConn
+		}
+		return ActionReset, wire.DropNoConn // RFC 9293 3.10.7.1
+	case StateSynSent:
+		return c.receiveSynSent(now, &s)
+	case StateTimeWait:
+		return c.receiveTimeWait(now, &s)
+	}
+	return c.receiveSegment(now, &s)
 }
 
 // receiveSegment is RFC 9293 3.10.7.4.
