@@ -48,6 +48,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 				s.Abort()
 				return nil, net.ErrClosed
 			default:
+				c.out.rest()
 				return c, nil
 			}
 		}

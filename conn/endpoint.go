@@ -82,6 +82,11 @@ func (d *direction) ready() <-chan struct{} {
 	return *ready
 }
 
+// rest gives the channel up, for a time in which nobody is expected to wait.
+// Nobody waits now. A signal that is under way to the old channel is not missed:
+// its news is there to be seen by the one who asks for a new one.
+func (d *direction) rest() { d.slot.Store(nil) }
+
 // wait sleeps until there is news.
 func (d *direction) wait() { <-d.ready() }
 

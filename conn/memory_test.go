@@ -63,10 +63,10 @@ func heap() (bytes, objects uint64) {
 	return m.HeapAlloc, m.HeapObjects
 }
 
-// measure makes a crowd of n and returns what each endpoint costs. What a
-// stack has without connections, and rings that grew with the first of them, do
+// measureIdle makes a crowd of n and returns what each endpoint costs, and what
+// the memory budget is charged for it. What a stack has without connections, and rings that grew with the first of them, do
 // not count; the tests' own list does, 8 bytes each.
-func measureIdle(t testing.TB, n int) (bytes, objects float64) {
+func measureIdle(t testing.TB, n int) (bytes, objects, charge float64) {
 	m := newCrowd(t)
 	const first = 100
 	m.keep = make([]*conn.TCP, 0, 2*n)
@@ -78,7 +78,41 @@ func measureIdle(t testing.TB, n int) (bytes, objects float64) {
 	bytes1, objects1 := heap()
 	ends := float64(2 * (n - first))
 	runtime.KeepAlive(m)
-	return float64(bytes1-bytes0) / ends, float64(objects1-objects0) / ends
+	charge = float64(m.l.a.Stats().Memory+m.l.b.Stats().Memory) / float64(2*n)
+	return float64(bytes1-bytes0) / ends, float64(objects1-objects0) / ends, charge
+}
+
+// TestIdleCost holds the line: at most 2 KiB and five objects, of which half is
+// in use, and no more than the memory budget is charged; no page, no goroutine.
+func TestIdleCost(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's objects are larger")
+	}
+	const n = 10_000
+	bytes, objects, charge := measureIdle(t, n)
+	t.Logf("%.0f bytes, %.2f objects, charged %.0f bytes", bytes, objects, charge)
+	require.LessOrEqual(t, bytes, 1400.0)
+	require.LessOrEqual(t, objects, 2.5)
+	require.LessOrEqual(t, bytes, charge)
+	require.LessOrEqual(t, charge, 2048.0, "no page")
+}
+
+// After traffic on all of them connections give back all pages in a second, and
+// the heap is what it was.
+func TestTrafficLeavesNothing(t *testing.T) {
+	const n = 2000
+	m := newCrowd(t)
+	m.grow(n)
+	used := func() (bytes int64) { return m.l.a.Stats().Memory + m.l.b.Stats().Memory }
+	idle := used()
+	buf := make([]byte, 20<<10)
+	for i := 0; i < len(m.keep); i += 2 {
+		_, err := m.keep[i].Write(buf)
+		require.NoError(t, err)
+		readFull(t, m.keep[i+1], make([]byte, len(buf)))
+	}
+	require.Greater(t, used(), idle)
+	require.Eventually(t, func() bool { return used() == idle }, 10*time.Second, 10*time.Millisecond)
 }
 
 // BenchmarkIdle reports what an established connection costs, per endpoint:
@@ -87,7 +121,7 @@ func BenchmarkIdle(b *testing.B) {
 	for _, n := range []int{2_000, 10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for b.Loop() {
-				bytes, objects := measureIdle(b, n)
+				bytes, objects, _ := measureIdle(b, n)
 				b.ReportMetric(bytes, "heapB/endpoint")
 				b.ReportMetric(objects, "objects/endpoint")
 			}

@@ -33,6 +33,9 @@ const (
 	MaxRoutes = 1 << 14
 	// MaxBacklog is the largest backlog of a listener; more counts as this.
 	MaxBacklog = 65535
+	// maxTimers is how many timers of connections, and as many of TIME-WAIT
+	// records, one turn runs: thousands may come at the same instant.
+	maxTimers = 1024
 	// MaxPings is the number of echo sockets, one for each identifier.
 	MaxPings = 1 << 15
 
@@ -70,7 +73,7 @@ type Share interface {
 // Limits are the named bounds. Zero means default, negative is refused.
 type Limits struct {
 	// Memory is the budget in bytes: pages of streams, queued packets, 1.5 KiB
-	// for each TCP socket, 192 bytes for each record of TIME-WAIT. Default
+	// for each TCP socket, 200 bytes for each record of TIME-WAIT. Default
 	// 512 MiB, of which 100,000 idle connections take 150. Less than 64 KiB is of
 	// little use. As it fills, there are five steps, each with a counter in
 	// Stats:

@@ -119,7 +119,7 @@ func (c *Core) BeginTurn(now clock.Time) {
 	for _, ifc := range c.ifcs {
 		ifc.silent = false
 	}
-	for {
+	for range maxTimers { // if there are more, Deadline has passed
 		s, ok := c.timers.Pop(now)
 		if !ok {
 			break

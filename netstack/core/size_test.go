@@ -58,7 +58,11 @@ func TestRecordCost(t *testing.T) {
 	require.LessOrEqual(t, each, float64(recordCharge))
 	require.Equal(t, n, tw.records.len())
 	require.EqualValues(t, n*recordCharge, tw.pool.InUse())
-	tw.expire(clock.Never)
+	for range n/maxTimers + 1 {
+		left := tw.records.len()
+		tw.expire(clock.Never)
+		require.Equal(t, min(left, maxTimers), left-tw.records.len())
+	}
 	require.Zero(t, tw.records.len())
 	require.Zero(t, tw.pool.InUse())
 	runtime.KeepAlive(rec)

@@ -18,7 +18,7 @@ type timeWait struct {
 
 // recordCharge is what a record counts for in the memory budget, with its place
 // in the table and in the timer queue.
-const recordCharge = 192
+const recordCharge = 200
 
 // timeWaits are the records of all connections in TIME-WAIT. There are at most
 // limit: the one that is nearest to its end makes room.
@@ -65,9 +65,9 @@ func (t *timeWaits) forget(w *timeWait) {
 	t.pool.Unreserve(recordCharge)
 }
 
-// expire forgets the records whose time is over.
+// expire forgets the records whose time is over, or a bounded number of them.
 func (t *timeWaits) expire(now clock.Time) {
-	for {
+	for range maxTimers {
 		w, ok := t.timers.Pop(now)
 		if !ok {
 			return
