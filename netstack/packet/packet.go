@@ -22,25 +22,35 @@ import (
 
 // The bounds of a ring.
 const (
-	DefaultPackets = 1 << 10   // Limits.Packets of zero
-	DefaultBytes   = 256 << 10 // Limits.Bytes of zero
-	MaxPackets     = 1 << 14   // more are not allowed: each has a record of 48 bytes
-	MaxDatagram    = 64 << 10  // bytes of one datagram, or of the segments in one
+	DefaultBytes = 256 << 10 // Limits.Bytes of zero
+	MaxPackets   = 1 << 14   // more cannot be asked for in Limits.Packets
+	MaxDatagram  = 64 << 10  // bytes of one datagram, or of the segments in one
+
+	// bytesPerPacket gives Limits.Packets of zero: one datagram for so many of
+	// Limits.Bytes, so that records, of 48 bytes, never take up more than what
+	// they are for.
+	bytesPerPacket = 64
+	// leastPackets is the least that comes of it.
+	leastPackets = 256
 )
 
 // Limits bound a ring. Zero means default, and so does a negative value.
 type Limits struct {
-	Packets int // datagrams, at most [MaxPackets]
-	Bytes   int // their bytes, without metadata; an empty ring takes one datagram of any size
+	// Packets is how many datagrams, at most [MaxPackets]. The default is one
+	// for 64 bytes of Bytes, and 256 at least.
+	Packets int
+	// Bytes is how many bytes of datagrams, without metadata. An empty ring takes
+	// one datagram of any size.
+	Bytes int
 }
 
 // orDefault returns l with defaults and bounds applied.
 func (l Limits) orDefault() Limits {
-	if l.Packets <= 0 {
-		l.Packets = DefaultPackets
-	}
 	if l.Bytes <= 0 {
 		l.Bytes = DefaultBytes
+	}
+	if l.Packets <= 0 {
+		return Limits{Packets: max(leastPackets, l.Bytes/bytesPerPacket), Bytes: l.Bytes}
 	}
 	l.Packets = min(l.Packets, MaxPackets)
 	return l

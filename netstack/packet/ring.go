@@ -19,7 +19,8 @@ import (
 type Ring struct {
 	pool       *Pool
 	maxBytes   atomic.Int64
-	maxPackets uint32
+	maxPackets atomic.Uint32
+	follows    bool // maxPackets changes with maxBytes
 
 	_ [cacheLine]byte
 	// The producer's, but that all may look at tail.
@@ -58,20 +59,33 @@ func (m mark) minus(o mark) mark { return mark{m.packets - o.packets, m.bytes - 
 
 // Init must be called before use, once.
 func (r *Ring) Init(p *Pool, l Limits) {
-	l = l.orDefault()
 	r.pool = p
-	r.maxPackets = uint32(l.Packets)
+	r.follows = l.Packets <= 0
+	r.limit(l)
+}
+
+// limit puts bounds into force.
+func (r *Ring) limit(l Limits) {
+	l = l.orDefault()
+	r.maxPackets.Store(uint32(l.Packets))
 	r.maxBytes.Store(int64(l.Bytes))
 }
 
 // Limits returns the bounds in force.
 func (r *Ring) Limits() Limits {
-	return Limits{Packets: int(r.maxPackets), Bytes: int(r.maxBytes.Load())}
+	return Limits{Packets: int(r.maxPackets.Load()), Bytes: int(r.maxBytes.Load())}
 }
 
-// SetMaxBytes changes the limit of bytes; zero or less means default. It never
-// takes back what is there.
-func (r *Ring) SetMaxBytes(n int) { r.maxBytes.Store(int64(Limits{Bytes: n}.orDefault().Bytes)) }
+// SetMaxBytes changes the limit of bytes, and that of datagrams with it unless
+// Init was told one; zero or less means default. It never takes back what is
+// there.
+func (r *Ring) SetMaxBytes(n int) {
+	l := Limits{Bytes: n}
+	if !r.follows {
+		l.Packets = int(r.maxPackets.Load())
+	}
+	r.limit(l)
+}
 
 // used returns what is in the ring. To the consumer it is a lower bound, to the
 // producer an upper one.
@@ -91,7 +105,7 @@ func (r *Ring) Bytes() int { return int(r.used().bytes) }
 // a producer who waits for room to be worth waking.
 func (r *Ring) Roomy() bool {
 	u := r.used()
-	return u.packets <= r.maxPackets/2 && int64(u.bytes) <= r.maxBytes.Load()/2
+	return u.packets <= r.maxPackets.Load()/2 && int64(u.bytes) <= r.maxBytes.Load()/2
 }
 
 // Fits reports whether the limits allow a datagram of n bytes to be pushed now.
@@ -111,7 +125,7 @@ func (r *Ring) Fits(n int) bool {
 func (r *Ring) fits(n int) bool {
 	u := unpack(r.tail.Load()).minus(r.taken)
 	// One datagram larger than the limit must not be stuck for ever.
-	return u.packets == 0 || u.packets < r.maxPackets && int64(u.bytes)+int64(n) <= r.maxBytes.Load()
+	return u.packets == 0 || u.packets < r.maxPackets.Load() && int64(u.bytes)+int64(n) <= r.maxBytes.Load()
 }
 
 // Push appends a copy of the datagram b. It reports false, and appends nothing,

@@ -258,6 +258,20 @@ func TestBounds(t *testing.T) {
 	require.False(t, r.Push(meta(1), make([]byte, 1)))
 }
 
+// TestDefaultLimits: how many datagrams there may be follows the bytes, unless it
+// was said.
+func TestDefaultLimits(t *testing.T) {
+	r, _ := newRing(Limits{}, 0)
+	require.Equal(t, Limits{Packets: 4096, Bytes: 256 << 10}, r.Limits())
+	r.SetMaxBytes(4 << 20)
+	require.Equal(t, Limits{Packets: 1 << 16, Bytes: 4 << 20}, r.Limits())
+	r.SetMaxBytes(4096)
+	require.Equal(t, Limits{Packets: 256, Bytes: 4096}, r.Limits())
+	r, _ = newRing(Limits{Packets: 5}, 0)
+	r.SetMaxBytes(1 << 20)
+	require.Equal(t, Limits{Packets: 5, Bytes: 1 << 20}, r.Limits())
+}
+
 func TestPool(t *testing.T) {
 	budget := stream.NewPool(0)
 	p := NewPool(budget)
