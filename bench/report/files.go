@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The files that Write makes.
@@ -64,7 +65,8 @@ func replaceLatest(text, table []byte) ([]byte, error) {
 	return bytes.Join([][]byte{head, []byte(readmeBegin + "\n\n"), table, []byte("\n" + readmeEnd), tail}, nil), nil
 }
 
-// Markdown returns the report as a table with the machine and command above it.
+// Markdown returns the report as tables, a new one whenever the stacks change,
+// with the machine and command above them.
 func (r *Report) Markdown() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: `%s` on %s.\n", r.Machine.Date, r.Machine.Command, r.Machine)
@@ -72,34 +74,46 @@ func (r *Report) Markdown() []byte {
 	if r.Busy > 0 {
 		fmt.Fprintf(&b, "Before %d of %d runs other programs kept the machine busy.\n", r.Busy, r.Runs)
 	}
-	stacks := r.stacks()
-	fmt.Fprint(&b, "\n| work | figure |")
-	for _, s := range stacks {
-		fmt.Fprintf(&b, " %s |", s)
-	}
-	for _, s := range others(stacks) {
-		fmt.Fprintf(&b, " vs %s |", s)
-	}
-	fmt.Fprint(&b, "\n|---|---|")
-	for range len(stacks) + len(others(stacks)) {
-		fmt.Fprint(&b, "---|")
-	}
-	b.WriteByte('\n')
+	var stacks []string
 	for _, row := range r.Rows {
-		name := row.Name
-		for _, f := range row.Figures {
-			fmt.Fprintf(&b, "| %s | %s, %s |", name, f.Name, f.Unit)
-			name = ""
-			for _, s := range stacks {
-				fmt.Fprintf(&b, " %s |", f.cell(s))
-			}
-			for _, s := range others(stacks) {
-				fmt.Fprintf(&b, " %s |", f.gainCell(s))
-			}
-			b.WriteByte('\n')
+		if have := row.Stacks(); !slices.Equal(have, stacks) {
+			stacks = have
+			tableHead(&b, stacks)
 		}
+		row.writeMarkdown(&b, stacks)
 	}
 	return b.Bytes()
+}
+
+// tableHead begins a table for the rows that were run over these stacks.
+func tableHead(b *bytes.Buffer, stacks []string) {
+	fmt.Fprint(b, "\n| work | figure |")
+	for _, s := range stacks {
+		fmt.Fprintf(b, " %s |", s)
+	}
+	for _, s := range others(stacks) {
+		fmt.Fprintf(b, " vs %s |", s)
+	}
+	fmt.Fprint(b, "\n|---|---|")
+	for range len(stacks) + len(others(stacks)) {
+		fmt.Fprint(b, "---|")
+	}
+	b.WriteByte('\n')
+}
+
+func (r *Row) writeMarkdown(b *bytes.Buffer, stacks []string) {
+	name := r.Name
+	for _, f := range r.Figures {
+		fmt.Fprintf(b, "| %s | %s |", name, f.title())
+		name = ""
+		for _, s := range stacks {
+			fmt.Fprintf(b, " %s |", f.cell(s))
+		}
+		for _, s := range others(stacks) {
+			fmt.Fprintf(b, " %s |", f.gainCell(s))
+		}
+		b.WriteByte('\n')
+	}
 }
 
 // stacks are those of all rows.

@@ -67,6 +67,14 @@ func others(stacks []string) []string {
 	return slices.DeleteFunc(slices.Clone(stacks), func(s string) bool { return s == env.Smolnet })
 }
 
+// title names a figure with its unit, if it has one.
+func (f *Figure) title() string {
+	if f.Unit == "" {
+		return f.Name
+	}
+	return f.Name + ", " + f.Unit
+}
+
 // cell is what the table says of one stack, and gainCell of how smolnet compares
 // with it.
 func (f *Figure) cell(stack string) string {
@@ -103,7 +111,7 @@ func (r *Row) WriteText(out io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	for _, f := range r.Figures {
-		fmt.Fprintf(w, "  %s, %s\t", f.Name, f.Unit)
+		fmt.Fprintf(w, "  %s\t", f.title())
 		for _, s := range stacks {
 			fmt.Fprintf(w, "%s\t", f.cell(s))
 		}
