@@ -30,10 +30,13 @@ func messages(n, size int) []ipv4.Message {
 	return ms
 }
 
+// controlLen is how long a control message with two or four bytes of data is.
+const controlLen = 2*strconv.IntSize/8 + 8
+
 // control returns a control message with 16 bits of data.
 func control(level, kind int, data uint16) []byte {
 	word := strconv.IntSize / 8
-	b := make([]byte, word+8+word)
+	b := make([]byte, controlLen)
 	if word == 8 {
 		binary.NativeEndian.PutUint64(b, uint64(word+8+2))
 	} else {
@@ -325,7 +328,7 @@ func TestUDPSegments(t *testing.T) {
 				}
 				n, oobn, err := c.WriteMsgUDP(data, control(conn.SolUDP, conn.UDPSegment, 100), nil)
 				require.NoError(t, err)
-				require.Equal(t, []int{250, 24}, []int{n, oobn})
+				require.Equal(t, []int{250, controlLen}, []int{n, oobn})
 				read(100, 100, 50)
 				require.NoError(t, c.SetSegmentSize(120))
 				n, err = c.Write(data)
@@ -353,7 +356,7 @@ func TestUDPSegments(t *testing.T) {
 				require.Equal(t, 8, n) // three joined and five of 60 without room to tell
 				for i, size := range []int{120, 60, 120} {
 					require.Equal(t, data, rs[i].Buffers[0][:rs[i].N])
-					require.Equal(t, 24, rs[i].NN)
+					require.Equal(t, controlLen, rs[i].NN)
 					requireJoined(t, size, rs[i].OOB)
 				}
 				require.Equal(t, []int{60, 10}, []int{rs[3].N, rs[7].N})
@@ -363,7 +366,7 @@ func TestUDPSegments(t *testing.T) {
 				synctest.Wait()
 				n, oobn, flags, from, err := s.ReadMsgUDP(b, oob)
 				require.NoError(t, err)
-				require.Equal(t, []int{250, 24, 0}, []int{n, oobn, flags})
+				require.Equal(t, []int{250, controlLen, 0}, []int{n, oobn, flags})
 				require.Equal(t, c.LocalAddr().String(), from.String())
 				requireJoined(t, 120, oob)
 
@@ -427,13 +430,10 @@ func TestUDPBatchNoAllocations(t *testing.T) {
 	for i := range rs {
 		rs[i].Addr = net.UDPAddrFromAddrPort(addrPort(c))
 	}
-	f2 := func() { // the first datagram finds the neighbour
-		_, err := c.WriteTo([]byte("x"), ws[0].Addr)
-		require.NoError(t, err)
-		_, err = s.Read(make([]byte, 1))
-		require.NoError(t, err)
-	}
-	f2()
+	_, err := c.WriteTo([]byte("x"), ws[0].Addr) // asks for the neighbour
+	require.NoError(t, err)
+	_, err = s.Read(make([]byte, 1))
+	require.NoError(t, err)
 	f()
 	require.Zero(t, testing.AllocsPerRun(100, f))
 }

@@ -20,7 +20,7 @@ import (
 const recordLen = 48
 
 // endOfStretch stands in the place of a size.
-const endOfStretch = 1<<32 - 1
+const endOfStretch = 1<<31 - 1
 
 // Kinds of addresses in a record; the local one's is shifted by kindBits.
 const (
