@@ -45,8 +45,9 @@ type Interface struct {
 	outbox   outbox                // control packets
 	released outbox                // packets whose neighbour has answered
 	run      runQueue
-	burst    int  // frames in a row of the socket at the head of run
-	silent   bool // Send was asked last, and had no frame
+	template template // of the last TCP sender
+	burst    int      // frames in a row of the socket at the head of run
+	silent   bool     // Send was asked last, and had no frame
 }
 
 // AddInterface attaches a link; at most [MaxInterfaces]. An interface whose

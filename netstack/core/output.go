@@ -230,8 +230,19 @@ func ipLen(a netip.Addr) int {
 	return wire.IPv6Len
 }
 
-// putIP writes the header of a packet with n bytes of payload to b.
+// putIP writes the header of a packet with n bytes of payload to b, and counts
+// the packet.
 func (c *Core) putIP(b []byte, h *ipHeader, n int) {
+	c.fillIP(b, h, n)
+	if h.dst.Is4() {
+		c.stats.IPv4Out++
+	} else {
+		c.stats.IPv6Out++
+	}
+}
+
+// fillIP writes the header of a packet with n bytes of payload to b.
+func (c *Core) fillIP(b []byte, h *ipHeader, n int) {
 	ttl := h.ttl
 	if ttl == 0 {
 		ttl = c.cfg.HopLimit
@@ -245,7 +256,6 @@ func (c *Core) putIP(b []byte, h *ipHeader, n int) {
 			p.ID = c.ids.next(h.src, h.dst, h.proto)
 		}
 		p.Put(b)
-		c.stats.IPv4Out++
 		return
 	}
 	p := wire.IPv6{
@@ -253,7 +263,6 @@ func (c *Core) putIP(b []byte, h *ipHeader, n int) {
 		NextHeader: h.proto, HopLimit: ttl, Src: h.src, Dst: h.dst,
 	}
 	p.Put(b)
-	c.stats.IPv6Out++
 }
 
 // putChecksum completes the transport segment in b[off:n]: either with its

@@ -43,9 +43,8 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 			lost = wire.DropUnresolved
 		}
 	}
-	id := s.conn.ID()
-	h := ipHeader{src: id.Local.Addr(), dst: id.Remote.Addr(), proto: wire.ProtoTCP, atomic: true, flow: s.flow, tos: s.class}
-	off := ifc.linkLen + ipLen(h.dst)
+	t := ifc.templateOf(s, hw)
+	off := t.n
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
 	s.collect(now)
 	if stalled := s.conn.Stalled(); stalled != s.stalled {
@@ -53,6 +52,9 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 		s.suspect(now)
 	}
 	if !ok {
+		if !s.attached {
+			t.forget(s)
+		}
 		s.rest()
 		return 0, phy.Offload{}
 	}
@@ -64,18 +66,17 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 		return 0, phy.Offload{}
 	}
 	n := off + seg.Len
-	c.putIP(b[ifc.linkLen:], &h, seg.Len)
-	ifc.putLink(b, hw, etherType(b[ifc.linkLen:]))
+	t.put(ifc, b, seg.Len)
 	c.stats.TCPOut++
 	if b[off+tcpFlagsAt]&byte(wire.RST) != 0 {
 		c.stats.TCPResetsOut++
 	}
-	offload := ifc.putChecksum(b, off, n, &h, wire.TCPChecksumOffset)
+	offload := t.putChecksum(ifc, b[off:n])
 	if seg.SegmentSize != 0 {
 		offload.HeaderLen = uint16(off) + uint16(b[off+tcpOffsetAt]>>4)*4
 		offload.SegmentSize = seg.SegmentSize
 		offload.GSOType = phy.GSOTCPv4
-		if h.dst.Is6() {
+		if t.v6 {
 			offload.GSOType = phy.GSOTCPv6
 		}
 	}
@@ -136,6 +137,7 @@ func (s *TCP) reroute(now clock.Time) bool {
 	}
 	s.path, s.resolved = p, 0
 	if p.ifc != s.ifc {
+		s.ifc.template.forget(s)
 		s.moveTo(p.ifc)
 		return false
 	}
