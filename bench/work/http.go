@@ -25,10 +25,13 @@ func requests(size int) func(context.Context, *env.Pair, Options) (Result, error
 			return Result{}, err
 		}
 		served := make(chan error, 1)
+		// The transport's dials outlive the requests that they are for.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
 		server := &http.Server{Handler: bodyOf(size)}
 		go func() { served <- server.Serve(l) }()
 		client := &http.Client{Transport: &http.Transport{
-			DialContext:         func(ctx context.Context, _, addr string) (net.Conn, error) { return p.Client.Dial(ctx, "tcp4", addr) },
+			DialContext:         func(_ context.Context, _, addr string) (net.Conn, error) { return p.Client.Dial(ctx, "tcp4", addr) },
 			MaxIdleConnsPerHost: httpConnections,
 			DisableCompression:  true,
 		}}
