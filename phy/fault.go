@@ -88,7 +88,8 @@ func NewFault(dev Device, cfg FaultConfig) *Fault {
 		cfg.ShapingInterval = DefaultShapingInterval
 	}
 	f := &Fault{Device: dev, caps: dev.Capabilities(), cfg: cfg}
-	f.caps.TxChecksum, f.caps.RxChecksum, f.caps.MaxSuperFrame = false, false, 0
+	f.caps.TxChecksum, f.caps.RxChecksum = false, false
+	f.caps.MaxSuperFrame, f.caps.UDPSegments = 0, false
 	f.rx = newSpoiler(&f.cfg, cfg.RxRateLimit, 'R')
 	f.tx = newSpoiler(&f.cfg, cfg.TxRateLimit, 'T')
 	return f
