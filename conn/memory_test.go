@@ -157,3 +157,21 @@ func TestWriteWaitsForMemory(t *testing.T) {
 		require.Equal(t, "patience", string(b))
 	})
 }
+
+// A receive buffer of any size keeps a transfer going on a link whose segments are
+// large against it: virtual time shows whether one waits for the other's timer.
+func TestSmallBuffersDoNotWait(t *testing.T) {
+	for _, kib := range []int{4, 16, 64, 96, 126, 128, 130, 192} {
+		synctest.Test(t, func(t *testing.T) {
+			l := connect(t, phy.PipeConfig{}, func(cfg *netstack.Config) {
+				cfg.TCP.RecvBuffer, cfg.TCP.SendBuffer = kib<<10, kib<<10
+			})
+			c, s := dialled(t, l.b, l.b, addrB)
+			const size = 2 << 20
+			go func() { _, _ = c.Write(make([]byte, size)) }()
+			start := time.Now()
+			readFull(t, s, make([]byte, size))
+			require.Less(t, time.Since(start), 200*time.Millisecond, "%d KiB", kib)
+		})
+	}
+}

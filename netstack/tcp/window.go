@@ -26,6 +26,12 @@ const (
 	// moves on.
 	pressureWindow = stream.PageSize
 
+	// windowFraction is 1/Fr of RFC 9293 3.8.6.2.2, which recommends one half. With
+	// the reserve left out a half cannot become free at once where segments are
+	// half as large as the buffer: the peer would wait for room, and we with our
+	// acknowledgment.
+	windowFraction = 3
+
 	closedEdge = math.MaxUint64 // no window updates: not connected, or FIN received
 )
 
@@ -105,7 +111,7 @@ func reserveShare(scale uint8, mss uint16) uint32 {
 // owner if it holds.
 //
 // It holds when no more than half of the window is left, and the window could
-// at least double and grow by the lesser of two segments and half the buffer.
+// at least double and grow by the lesser of two segments and a third of the buffer.
 // A sender in full flight never waits for it, since it is told of what was
 // read by the acknowledgments of what arrives; a receiver whose window closed
 // gets past it as soon as it has read two segments; and an exchange of small
@@ -121,7 +127,7 @@ func (c *Conn) WindowUpdateDue() bool {
 	}
 	growth := edge - announced
 	left := announced - min(c.In.End(), announced)
-	step := max(min(size/2, uint64(c.shared.step.Load())), uint64(c.shared.unit.Load()))
+	step := max(min(size/windowFraction, uint64(c.shared.step.Load())), uint64(c.shared.unit.Load()))
 	return growth >= step && growth >= left && left <= size/2
 }
 
@@ -188,7 +194,7 @@ func (c *Conn) chooseEdge() Seq {
 	growth := r.nxt.Add(room).Sub(r.adv)
 	// RFC 9293 MUST-39, 3.8.6.2.2: the edge stays until it can move by
 	// "min( Fr * RCV.BUFF, Eff.snd.MSS )".
-	if growth < min(int(size/2), int(r.mss)) || growth <= 0 {
+	if growth < min(int(size/windowFraction), int(r.mss)) || growth <= 0 {
 		return r.adv
 	}
 	// RFC 5681 2: an acknowledgment with another window is no duplicate, so
