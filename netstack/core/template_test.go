@@ -48,7 +48,7 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 	}
 	made := 0
 	var hw wire.HardwareAddr
-	for range 20_000 {
+	for range 3000 {
 		s := conns[rng.IntN(2)]
 		switch rng.IntN(20) {
 		case 0:
@@ -89,8 +89,8 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 			t.Fatal("the payload has changed")
 		}
 	}
-	require.Less(t, made, 15_000, "templates are used again")
-	require.Greater(t, made, 1000)
+	require.Less(t, made, 2500, "templates are used again")
+	require.Greater(t, made, 150)
 }
 
 // A connection that is over is not held by the interface, nor one that has gone
