@@ -66,7 +66,7 @@ func TestCloseWithUsersInside(t *testing.T) {
 		a.turn(w.now)
 		wg.Wait()
 		u.Close()
-		a.turn(w.now)
+		w.run()
 		require.Zero(t, a.c.Stats().Memory)
 	}
 }

@@ -19,6 +19,10 @@ const (
 	epoch    = 1_000_000_007 // when virtual time starts, ns
 	maxTurns = 20_000        // of one run: more is a livelock
 	testMTU  = 1500
+
+	// loopPerTurn bounds the frames that a turn takes from the loopback interface:
+	// a user may write as fast as they are taken.
+	loopPerTurn = 256
 )
 
 var (
@@ -145,7 +149,7 @@ func (h *host) turn(now clock.Time) bool {
 		moved = true
 		h.transmit(phy.Frame{Data: b[:n], Offload: off})
 	}
-	for {
+	for range loopPerTurn {
 		b := make([]byte, 65535)
 		n, off := h.lo.Send(now, b)
 		if n == 0 {
