@@ -28,7 +28,7 @@ type Machine struct {
 func ThisMachine(now time.Time, args []string) Machine {
 	m := Machine{
 		Date:    now.Format(time.RFC3339),
-		Command: strings.Join(append([]string{"go run ./bench/compare"}, args...), " "),
+		Command: command(args),
 		System:  runtime.GOOS + "/" + runtime.GOARCH,
 		Cores:   runtime.GOMAXPROCS(0),
 		Go:      runtime.Version(),
@@ -46,6 +46,18 @@ func ThisMachine(now time.Time, args []string) Machine {
 		}
 	}
 	return m
+}
+
+// command is what a user types to a shell to run the benchmarks with args.
+func command(args []string) string {
+	words := []string{"go run ./bench/compare"}
+	for _, a := range args {
+		if a == "" || strings.ContainsAny(a, " |&;<>()$`\\\"'*?[#~!{}") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // cpuModel finds the processor's name in the text of /proc/cpuinfo.

@@ -22,7 +22,10 @@ const (
 
 // plotColors are those of the stacks that smolnet is compared with; what has no
 // color of its own gets the last one.
-var plotColors = map[string]string{env.GVisor: "#3b75af", env.Kernel: "#e08a33"}
+var plotColors = map[string]string{
+	env.GVisor: "#3b75af", env.GVisorReno: "#9dbbd7",
+	env.Kernel: "#e08a33", env.KernelBBR: "#f0c59b",
+}
 
 const plotColor = "#7a7a7a"
 
@@ -118,7 +121,7 @@ func legend(b *bytes.Buffer, stacks []string) {
 	for _, s := range others(stacks) {
 		fmt.Fprintf(b, `<rect x="%d" y="48" width="12" height="12" fill="%s"/>`+"\n", x, color(s))
 		text(b, x+17, 58, "", "compared with "+s)
-		x += 170
+		x += 145
 	}
 }
 

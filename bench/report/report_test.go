@@ -199,6 +199,7 @@ func TestRealReadme(t *testing.T) {
 }
 
 func TestMachine(t *testing.T) {
+	require.Equal(t, `go run ./bench/compare -rows 'bulk|rtt' -out /tmp/x '' 'it'\''s'`, command([]string{"-rows", "bulk|rtt", "-out", "/tmp/x", "", "it's"}))
 	require.Equal(t, "Fast One", cpuModel([]byte("processor\t: 0\nmodel name\t: Fast One\nmodel name : Slow\n")))
 	require.Empty(t, cpuModel(nil))
 	m := ThisMachine(time.Unix(0, 0).UTC(), []string{"-tiny"})
