@@ -23,6 +23,14 @@ const (
 	// pipeSignalEvery is how many frames an end commits before it gets a
 	// sleeping peer up, unless Flush comes first.
 	pipeSignalEvery = 32
+
+	// pipePublishEvery is how many frames an end commits or takes before the
+	// peer sees that, unless it flushes, has nothing left or waits: each time, lines
+	// of memory move from core to core. Sooner after pipePublishBytes, which should
+	// not leave the nearest cache; and the queue moves in a few steps at least.
+	pipePublishEvery = 16
+	pipePublishBytes = 32 << 10
+	pipeQueueSteps   = 8
 )
 
 // A PipeConfig says what a [Pipe] is like. The zero value is an Ethernet cable
@@ -53,7 +61,7 @@ type PipeConfig struct {
 // Pipe returns the two ends of a link in memory: frames sent on one arrive at
 // the other, complete and in order. A full link holds its sender back.
 //
-// When one end is closed, the other receives what was still under way, and
+// When one end is closed, the other receives what was flushed before, and
 // after that gets ErrClosed from every method; what it sends meanwhile goes
 // nowhere.
 //
@@ -124,6 +132,7 @@ type line struct {
 	queue ring[parcel]
 	free  ring[uint32]
 	bufs  [][]byte // made by the sender before their number first travels
+	step  int      // frames that are published together
 
 	starved atomic.Bool // the sender sleeps until buffers come back
 	_       [cacheLine]byte
@@ -144,6 +153,7 @@ func newLine(queue int) *line {
 		queue: newRing[parcel](queue),
 		free:  newRing[uint32](queue),
 		bufs:  make([][]byte, queue),
+		step:  min(max(queue/pipeQueueSteps, 1), pipePublishEvery),
 		stock: make([]uint32, 0, queue),
 	}
 }
@@ -189,10 +199,13 @@ type pipeEnd struct {
 	room     []byte // lent by TxBuffer, nil if none
 	roomBuf  uint32 // its number
 	held     uint32 // number of the buffer lent by Receive
+	heldLen  int    // bytes of the frame in it
 	holding  bool   // there is one
 	full     bool   // TxBuffer said so
 	gone     bool   // the peer is, and everything it sent was received
 	unsignal int    // frames committed since the peer was last notified
+	txBytes  int    // committed and not published
+	rxBytes  int    // released and not published
 }
 
 func (e *pipeEnd) Capabilities() Capabilities { return e.caps }
@@ -205,25 +218,36 @@ func (e *pipeEnd) Receive() (Frame, error) {
 	last := e.peer.closed.Load() // looked at first: nothing follows it
 	p, ok := e.rx.queue.pop()
 	if !ok {
+		e.giveBack()
 		if last {
 			e.gone = true
 			return Frame{}, ErrClosed
 		}
 		return Frame{}, ErrWouldBlock
 	}
-	e.held, e.holding = p.buf, true
+	e.held, e.heldLen, e.holding = p.buf, int(p.n), true
 	return Frame{Data: e.rx.bufs[p.buf][:p.n:p.n], Offload: p.off}, nil
 }
 
-// release gives the buffer that Receive lent back to the sender. One that
-// sleeps for room is got up when half the queue has gone, not for every frame.
-// This end cannot go to sleep without having come by there.
+// release gives the buffer that Receive lent back to the sender, sooner or
+// later. One that sleeps for room is got up when half the queue has gone, not
+// for every frame. This end cannot go to sleep without having come by there.
 func (e *pipeEnd) release() {
 	if !e.holding {
 		return
 	}
 	e.holding = false
 	e.rx.free.push(e.held)
+	e.rxBytes += e.heldLen
+	if e.rx.free.unpublished() >= e.rx.step || e.rxBytes >= pipePublishBytes {
+		e.giveBack()
+	}
+}
+
+// giveBack shows the sender the buffers that were released.
+func (e *pipeEnd) giveBack() {
+	e.rxBytes = 0
+	e.rx.free.publish()
 	if e.rx.starved.Load() && e.rx.queue.len() <= len(e.rx.bufs)/2 {
 		e.rx.starved.Store(false)
 		e.peer.notify()
@@ -257,8 +281,12 @@ func (e *pipeEnd) Commit(n int, off Offload) error {
 	off.ChecksumValid = false // not the sender's to say
 	e.room = nil
 	e.tx.queue.push(parcel{buf: e.roomBuf, n: uint32(n), off: off})
-	if e.unsignal++; e.unsignal == pipeSignalEvery {
+	e.txBytes += n
+	switch e.unsignal++; {
+	case e.unsignal == pipeSignalEvery:
 		e.signal()
+	case e.tx.queue.unpublished() >= e.tx.step, e.txBytes >= pipePublishBytes:
+		e.publish()
 	}
 	return nil
 }
@@ -271,16 +299,24 @@ func (e *pipeEnd) Flush() error {
 	return nil
 }
 
+// publish shows the peer what was committed.
+func (e *pipeEnd) publish() {
+	e.txBytes = 0
+	e.tx.queue.publish()
+}
+
 // signal gets the peer up if there is news for it.
 func (e *pipeEnd) signal() {
 	if e.unsignal > 0 {
 		e.unsignal = 0
+		e.publish()
 		e.peer.notify()
 	}
 }
 
 func (e *pipeEnd) Wait(d time.Duration) error {
 	e.release()
+	e.giveBack()
 	e.signal()
 	if d == 0 || e.woken.Load() || e.ready() {
 		e.rise()

@@ -180,6 +180,7 @@ func TestPipeQueueIsExact(t *testing.T) {
 		_, err = a.TxBuffer()
 		require.ErrorIs(t, err, phy.ErrWouldBlock, "the frame is still lent")
 		_, _ = b.Receive()
+		require.NoError(t, b.Wait(0)) // the latest at which a sees that
 		put(t, a, 60, uint32(queue))
 	}
 }
@@ -197,6 +198,7 @@ func TestPipeOffloads(t *testing.T) {
 	marked := want
 	marked.ChecksumValid = true // not for a sender to say
 	require.NoError(t, a.Commit(20014, marked))
+	require.NoError(t, a.Flush())
 	f, err := b.Receive()
 	require.NoError(t, err)
 	require.Len(t, f.Data, 20014)

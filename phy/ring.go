@@ -6,14 +6,20 @@ import (
 )
 
 // A ring is a queue with one producer and one consumer. It does not know full:
-// its users never have more items under way than it was made for.
+// its users never have more items under way than it was made for. What the
+// producer pushes, it publishes when it likes: for the line of memory that tells
+// of it has to move from core to core and back each time.
 type ring[T any] struct {
 	slots []T
 	mask  uint32
 	_     [cacheLine]byte
 
-	made atomic.Uint32 // items pushed, ever
+	made atomic.Uint32 // items published, ever
 	_    [cacheLine]byte
+
+	// The producer's own.
+	pushed uint32 // items pushed, ever
+	_      [cacheLine]byte
 
 	// The consumer's own.
 	taken uint32 // items popped, ever
@@ -30,11 +36,22 @@ func newRing[T any](n int) ring[T] {
 	return ring[T]{slots: make([]T, size), mask: size - 1}
 }
 
-// push appends v: the producer's.
+// push appends v, which the consumer sees when it is published: the producer's.
 func (r *ring[T]) push(v T) {
-	i := r.made.Load()
-	r.slots[i&r.mask] = v
-	r.made.Store(i + 1)
+	r.slots[r.pushed&r.mask] = v
+	r.pushed++
+}
+
+// unpublished returns how many items the consumer does not see yet: the
+// producer's.
+func (r *ring[T]) unpublished() int { return int(r.pushed - r.made.Load()) }
+
+// publish shows the consumer what was pushed: the producer's. It costs both
+// cores far more than a push.
+func (r *ring[T]) publish() {
+	if r.pushed != r.made.Load() {
+		r.made.Store(r.pushed)
+	}
 }
 
 // empty says whether there is nothing to pop: the consumer's.

@@ -52,7 +52,7 @@ func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) 
 		// application has come round to accept. A reset is not repeated.
 		return wire.DropListenFull
 	}
-	acked, arrived := s.conn.Out.Start(), s.conn.In.End()
+	acked, arrived := s.conn.Out.Start(), s.conn.In.Next()
 	action, d := s.conn.Receive(now, h, payload)
 	if action == tcp.ActionReset {
 		s.core.sendReset(in, h, len(payload))
@@ -61,7 +61,7 @@ func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) 
 	// RFC 4861 7.3.1: new acknowledgments show that our segments arrive, and
 	// "arrival of new (non-duplicate) data indicates that earlier
 	// acknowledgments are being delivered to the remote peer."
-	if s.conn.Out.Start() != acked || s.conn.In.End() != arrived {
+	if s.conn.Out.Start() != acked || s.conn.In.Next() != arrived {
 		s.confirm(now)
 	}
 	s.enqueue()

@@ -221,6 +221,9 @@ func (s *TCP) deliver(now clock.Time, ev tcp.Events) {
 		}
 		l.accept(s)
 	}
+	if ev&tcp.EventReadable != 0 {
+		s.conn.In.Publish()
+	}
 	if s.waiter != nil {
 		s.waiter.Ready(ev)
 	}
@@ -241,7 +244,8 @@ func (s *TCP) collect(now clock.Time) {
 		return
 	}
 	c := s.core
-	st := s.status.Load()
+	old := s.status.Load()
+	st := old
 	if ev&tcp.EventConnected != 0 {
 		st |= statusConnected
 		c.stats.TCPEstablished++
@@ -264,7 +268,10 @@ func (s *TCP) collect(now clock.Time) {
 	if ev&(tcp.EventTimeWait|tcp.EventClosed) != 0 {
 		st |= statusFinished
 	}
-	s.status.Store(st)
+	if st != old {
+		s.conn.In.Publish() // what the status says holds for all that has arrived
+		s.status.Store(st)
+	}
 	if ev&tcp.EventTimeWait != 0 {
 		if c.timeWait.add(s.conn.TimeWait()) {
 			c.stats.TCPTimeWaitEvicted++

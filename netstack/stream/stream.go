@@ -35,11 +35,13 @@ type directory struct {
 //
 //	Start: everything below was consumed and is gone
 //	End:   everything in [Start, End) is readable
-//	beyond End: out-of-order islands placed by WriteAt, not readable
+//	Next:  everything in [End, Next) will be, once it is published
+//	beyond Next: out-of-order islands placed by WriteAt, not readable
 //
-// The producer calls Write, WriteAt, Extend and DropAhead; the consumer Read,
-// CopyAt, Peek and Release. Start, End, Len, Room, Limit and SetLimit are for
-// any goroutine. A Stream must not be copied.
+// The producer calls Write, or WriteAt, Extend, Publish, Next, Room and
+// DropAhead; the consumer Read, CopyAt, Peek and Release. Start, End, Len, Limit
+// and SetLimit are for any goroutine. A producer other than the poll loop calls
+// nothing but Write and Room. A Stream must not be copied.
 //
 // How it is shared. The producer alone stores pages in slots and replaces the
 // directory, always before it publishes an end that needs them. The consumer
@@ -55,6 +57,7 @@ type Stream struct {
 	dir   atomic.Pointer[directory] // nil: tiny is the directory
 	start atomic.Uint64             // stored by the consumer
 	end   atomic.Uint64             // stored by the producer
+	next  uint64                    // end, once it is published; the producer's
 	top   uint64                    // highest offset placed and not dropped; producer's, guarded by busy
 	limit atomic.Int64
 	tiny  [tinyPages]atomic.Pointer[page]
@@ -88,20 +91,20 @@ func (s *Stream) Len() int {
 	return int(s.end.Load() - start)
 }
 
-// Room returns how many bytes the limit allows to be appended, never negative.
-// To the producer it is a lower bound.
-func (s *Stream) Room() int { return max(s.Limit()-s.Len(), 0) }
+// Room returns how many bytes the limit allows to be appended, never negative:
+// a lower bound. It is the producer's.
+func (s *Stream) Room() int { return max(s.Limit()-int(s.next-s.start.Load()), 0) }
 
 // Write appends as much of b as limit and budget allow, makes it readable, and
 // returns how much that was. It leaves the last part of the budget to WriteAt.
 func (s *Stream) Write(b []byte) int {
 	s.lock()
-	end := s.end.Load()
+	end := s.next
 	b = b[:min(len(b), s.Room())]
-	to := s.place(end, b, forWrite)
-	s.end.Store(to)
+	s.next = s.place(end, b, forWrite)
+	s.Publish()
 	s.unlock()
-	return int(to - end)
+	return int(s.next - end)
 }
 
 // WriteAt places b at offset off, which may be at or beyond End, without
@@ -110,7 +113,7 @@ func (s *Stream) Write(b []byte) int {
 // the last part of the budget to what is in order. It returns the offset up to which, starting at off, b is now in place; off
 // itself if nothing is.
 func (s *Stream) WriteAt(off uint64, b []byte) uint64 {
-	start, end := s.start.Load(), s.end.Load()
+	start, end := s.start.Load(), s.next
 	if off < end {
 		skip := end - off
 		if uint64(len(b)) <= skip {
@@ -127,14 +130,11 @@ func (s *Stream) WriteAt(off uint64, b []byte) uint64 {
 	if off > end {
 		u = forAhead
 	}
-	s.lock()
-	to := s.place(off, b, u)
-	s.unlock()
-	return to
+	return s.place(off, b, u)
 }
 
-// Extend makes everything below end readable; the caller has placed it all. An
-// end that is not beyond the present one changes nothing.
+// Extend makes everything below end readable once Publish is called; the caller
+// has placed it all. An end that is not beyond the present one changes nothing.
 func (s *Stream) Extend(end uint64) {
 	if end > s.top {
 		if invariants {
@@ -142,23 +142,31 @@ func (s *Stream) Extend(end uint64) {
 		}
 		end = s.top
 	}
-	if end > s.end.Load() {
-		s.end.Store(end)
+	s.next = max(s.next, end)
+}
+
+// Next returns the offset below which everything was made readable or will be
+// by Publish. It is the producer's.
+func (s *Stream) Next() uint64 { return s.next }
+
+// Publish shows the consumer what Extend was told. It is the producer's, and
+// costs more than all else does for a few packets: it waits for what was written.
+func (s *Stream) Publish() {
+	if s.next != s.end.Load() {
+		s.end.Store(s.next)
 	}
 }
 
 // DropAhead gives back the pages of everything that was placed beyond End: the
 // islands are lost. It is the producer's.
 func (s *Stream) DropAhead() {
-	s.lock()
-	end := s.end.Load()
+	end := s.next
 	slots := s.slots()
 	for n := pagesBelow(end); n < pagesBelow(s.top); n++ {
 		s.drop(slotOf(slots, n))
 	}
 	s.top = end
 	s.check()
-	s.unlock()
 }
 
 // place copies b to the pages at off, taking those that are missing, and
@@ -349,6 +357,7 @@ func (s *Stream) Reset() {
 	}
 	s.forget()
 	s.start.Store(s.top)
+	s.next = s.top
 	s.end.Store(s.top)
 }
 
@@ -393,7 +402,7 @@ func (s *Stream) check() {
 	}
 	start, end := s.start.Load(), s.end.Load()
 	switch {
-	case start > end, end > s.top:
+	case start > end, end > s.next, s.next > s.top:
 		panic(fmt.Sprintf("stream: out of order: %v", s))
 	case pagesBelow(s.top) > start/PageSize+uint64(len(s.slots())):
 		panic(fmt.Sprintf("stream: directory too small: %v", s))

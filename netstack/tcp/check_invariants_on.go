@@ -48,7 +48,7 @@ func (c *Conn) checkReceive() string {
 	if r.adv.Before(r.nxt) {
 		return "RCV.NXT is beyond the window"
 	}
-	if !c.readClosed && !r.finDone && r.irs+1+Seq(uint32(c.In.End())) != r.nxt {
+	if !c.readClosed && !r.finDone && r.irs+1+Seq(uint32(c.In.Next())) != r.nxt {
 		return "In does not end at RCV.NXT"
 	}
 	last := r.nxt

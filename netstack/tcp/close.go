@@ -63,7 +63,7 @@ func (c *Conn) Close(now clock.Time) {
 		// RFC 9293 3.10.4: "Delete the TCB".
 		c.finish()
 	case c.state == StateTimeWait:
-	case c.In.Len() > 0 || !c.rcv.gaps.empty() && !c.readClosed:
+	case c.In.Next() > c.In.Start() || !c.rcv.gaps.empty() && !c.readClosed:
 		c.finish()
 		c.resetDue = true
 	default:

@@ -294,7 +294,7 @@ func (c *Conn) outOffset(seq Seq) uint64 {
 
 // inOffset returns the offset in In of a sequence number at or beyond RCV.NXT,
 // before the FIN was received.
-func (c *Conn) inOffset(seq Seq) uint64 { return c.In.End() + uint64(uint32(seq-c.rcv.nxt)) }
+func (c *Conn) inOffset(seq Seq) uint64 { return c.In.Next() + uint64(uint32(seq-c.rcv.nxt)) }
 
 // limiter bounds how often something is done, RFC 5961 7.
 type limiter struct {

@@ -98,7 +98,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	grown := uint64(r.nxt.Sub(old))
 	c.stats.bytesReceived += grown
 	if !c.readClosed {
-		c.In.Extend(c.In.End() + grown)
+		c.In.Extend(c.In.Next() + grown)
 		c.events |= EventReadable
 	}
 	c.scheduleAck(now, gaps || n < len(p))
@@ -110,7 +110,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 // not acknowledged and will come again, while a gap that is never filled would
 // keep everything where it is.
 func (c *Conn) placeInOrder(p []byte) int {
-	end := c.In.End()
+	end := c.In.Next()
 	n := int(c.In.WriteAt(end, p) - end)
 	if n < min(len(p), c.In.Room()) && !c.rcv.gaps.empty() {
 		c.dropAhead()

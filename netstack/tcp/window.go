@@ -47,16 +47,23 @@ type sharedWindow struct {
 	step atomic.Uint32 // growth that is always worth a segment of its own
 }
 
+// setEdge stores the edge if that is another one: a store waits for all that was
+// written before it, such as the data of a segment.
+func (w *sharedWindow) setEdge(edge uint64) {
+	if w.edge.Load() != edge {
+		w.edge.Store(edge)
+	}
+}
+
 func (w *sharedWindow) close() { w.edge.Store(closedEdge) }
 
-// windowEdge returns the offset in In up to which the window could reach now, a
-// whole number of units from In's end, and the size of the window when In is
-// empty. From any goroutine.
-func (c *Conn) windowEdge() (edge, size uint64) {
+// windowEdge returns the offset in In up to which the window could reach now if
+// what has arrived ends at end, a whole number of units from there, and the size
+// of the window when In is empty. From any goroutine; start was In's start before
+// end was asked for.
+func (c *Conn) windowEdge(start, end uint64) (edge, size uint64) {
 	most := uint64(c.shared.most.Load())
 	size = uint64(c.In.Limit())
-	start := c.In.Start() // before end, which is never behind an earlier start
-	end := c.In.End()
 	room := size - min(end-start, size)
 	unit := uint64(c.shared.unit.Load())
 	room -= room * uint64(c.shared.kept.Load()) / reserveWhole
@@ -121,12 +128,14 @@ func (c *Conn) WindowUpdateDue() bool {
 	if announced == closedEdge {
 		return false
 	}
-	edge, size := c.windowEdge()
+	start := c.In.Start() // before end, which is never behind an earlier start
+	end := c.In.End()
+	edge, size := c.windowEdge(start, end)
 	if edge <= announced {
 		return false
 	}
 	growth := edge - announced
-	left := announced - min(c.In.End(), announced)
+	left := announced - min(end, announced)
 	step := max(min(size/windowFraction, uint64(c.shared.step.Load())), uint64(c.shared.unit.Load()))
 	return growth >= step && growth >= left && left <= size/2
 }
@@ -174,7 +183,7 @@ func (c *Conn) announce() uint16 {
 		c.notePressure()
 	}
 	if c.state.receives() && !c.readClosed { // else no update is ever due
-		c.shared.edge.Store(c.In.End() + uint64(r.adv.Sub(r.nxt)))
+		c.shared.setEdge(c.In.Next() + uint64(r.adv.Sub(r.nxt)))
 	}
 	return uint16(field)
 }
@@ -186,8 +195,9 @@ func (c *Conn) chooseEdge() Seq {
 	if r.finDone || !c.state.synchronized() {
 		return r.adv // there may be another SYN-ACK, which cannot say more
 	}
-	edge, size := c.windowEdge()
-	room := int(edge - c.In.End())
+	end := c.In.Next()
+	edge, size := c.windowEdge(c.In.Start(), end)
+	room := int(edge - end)
 	if c.readClosed {
 		room = int(size) &^ (1<<r.scale - 1)
 	}
