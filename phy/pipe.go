@@ -174,6 +174,9 @@ func (l *line) take(size int) (i uint32, ok bool) {
 	}
 	if n := len(l.stock); n > 0 {
 		i, l.stock = l.stock[n-1], l.stock[:n-1]
+		if n > 1 {
+			prefetchWrite(&l.bufs[l.stock[n-2]][0])
+		}
 		return i, true
 	}
 	if l.made == len(l.bufs) {
@@ -224,6 +227,9 @@ func (e *pipeEnd) Receive() (Frame, error) {
 			return Frame{}, ErrClosed
 		}
 		return Frame{}, ErrWouldBlock
+	}
+	if next := e.rx.queue.next(); next != nil {
+		prefetchRead(&e.rx.bufs[next.buf][0])
 	}
 	e.held, e.heldLen, e.holding = p.buf, int(p.n), true
 	return Frame{Data: e.rx.bufs[p.buf][:p.n:p.n], Offload: p.off}, nil

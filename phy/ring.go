@@ -72,5 +72,14 @@ func (r *ring[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
+// next returns the item that pop is going to take, or nil if it would have to ask
+// for it: the consumer's.
+func (r *ring[T]) next() *T {
+	if r.taken == r.seen {
+		return nil
+	}
+	return &r.slots[r.taken&r.mask]
+}
+
 // len returns how many items there are at least: the consumer's.
 func (r *ring[T]) len() int { return int(r.made.Load() - r.taken) }

@@ -45,6 +45,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	}
 	t := ifc.templateOf(s, hw)
 	off := t.n
+	s.conn.Sums = !ifc.caps.TxChecksum
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
 	s.collect(now)
 	if stalled := s.conn.Stalled(); stalled != s.stalled {
@@ -71,7 +72,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	if b[off+tcpFlagsAt]&byte(wire.RST) != 0 {
 		c.stats.TCPResetsOut++
 	}
-	offload := t.putChecksum(ifc, b[off:n])
+	offload := t.putChecksum(ifc, b[off:n], &seg)
 	if seg.SegmentSize != 0 {
 		offload.HeaderLen = uint16(off) + uint16(b[off+tcpOffsetAt]>>4)*4
 		offload.SegmentSize = seg.SegmentSize

@@ -188,6 +188,7 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12}
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
+	s.conn.HoldText = true // until collect or deliver
 	k := keyOfPorts(id.Local, id.Remote)
 	c.tcp.conns.add(&k, s)
 	return s

@@ -3,6 +3,7 @@ package core
 import (
 	"encoding/binary"
 
+	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
 	"smolnet/phy"
 )
@@ -84,13 +85,18 @@ func (t *template) put(ifc *Interface, b []byte, n int) {
 	ifc.core.stats.IPv4Out++
 }
 
-// putChecksum completes the segment seg, whose checksum field is zero: either
+// putChecksum completes the segment in b, whose checksum field is zero: either
 // with its checksum, or by leaving it to the device (RFC 9293 MUST-2).
-func (t *template) putChecksum(ifc *Interface, seg []byte) phy.Offload {
-	sum := fold32(t.pseudo + uint32(len(seg)))
-	field := seg[wire.TCPChecksumOffset:]
-	if !ifc.caps.TxChecksum {
-		binary.BigEndian.PutUint16(field, ^wire.Sum(seg, sum))
+func (t *template) putChecksum(ifc *Interface, b []byte, seg *tcp.Segment) phy.Offload {
+	sum := fold32(t.pseudo + uint32(len(b)))
+	field := b[wire.TCPChecksumOffset:]
+	switch {
+	case ifc.caps.TxChecksum:
+	case seg.HasSum:
+		binary.BigEndian.PutUint16(field, ^fold32(uint32(sum)+uint32(seg.Sum)))
+		return phy.Offload{}
+	default:
+		binary.BigEndian.PutUint16(field, ^wire.Sum(b, sum))
 		return phy.Offload{}
 	}
 	binary.BigEndian.PutUint16(field, sum)

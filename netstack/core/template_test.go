@@ -48,7 +48,7 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 	}
 	made := 0
 	var hw wire.HardwareAddr
-	for range 3000 {
+	for i := range 3000 {
 		s := conns[rng.IntN(2)]
 		switch rng.IntN(20) {
 		case 0:
@@ -82,7 +82,11 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 		f := ifc.templateOf(s, hw)
 		require.Equal(t, off, f.n)
 		f.put(ifc, got, n)
-		require.Equal(t, wantOff, f.putChecksum(ifc, got[off:]))
+		seg := tcp.Segment{Len: n}
+		if i%2 == 0 {
+			seg.Sum, seg.HasSum = wire.Sum(got[off:], 0), true
+		}
+		require.Equal(t, wantOff, f.putChecksum(ifc, got[off:], &seg))
 		require.Equal(t, counted, c.stats)
 		if !bytes.Equal(want, got) { // the diff of all of it is long
 			require.Equal(t, want[:off+wire.TCPLen], got[:off+wire.TCPLen])

@@ -38,6 +38,7 @@ func BenchmarkSegments(b *testing.B) {
 	for b.Loop() {
 		end := s.End()
 		s.Extend(s.WriteAt(end, buf))
+		s.Publish()
 		s.CopyAt(end, buf)
 		s.Release(end + uint64(len(buf)))
 	}

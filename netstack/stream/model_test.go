@@ -27,6 +27,7 @@ type model struct {
 	s          *Stream
 	p          *Pool
 	start, end uint64
+	shown      uint64 // end, as far as it was published
 	limit      int
 	base       uint64         // offset of placed[0], at the edge of a page
 	placed     []bool         // beyond end
@@ -34,7 +35,7 @@ type model struct {
 }
 
 func newModel(t *testing.T, at uint64, limit int, budget int64) *model {
-	m := &model{t: t, s: new(Stream), p: NewPool(budget), start: at, end: at, limit: limit,
+	m := &model{t: t, s: new(Stream), p: NewPool(budget), start: at, end: at, shown: at, limit: limit,
 		base: at - at%PageSize, islands: map[uint64]int{}}
 	m.s.Init(m.p, limit)
 	startAt(m.s, at)
@@ -54,8 +55,8 @@ func (m *model) place(off, to uint64) {
 	}
 }
 
-// publish moves end to to.
-func (m *model) publish(to uint64) {
+// moveEnd moves end to to.
+func (m *model) moveEnd(to uint64) {
 	for ; m.end < to; m.end++ {
 		if at := m.end - m.base; at < uint64(len(m.placed)) && m.placed[at] {
 			m.placed[at] = false
@@ -71,6 +72,7 @@ func (m *model) publish(to uint64) {
 func startAt(s *Stream, at uint64) {
 	s.start.Store(at)
 	s.end.Store(at)
+	s.next = at
 	s.top = at
 }
 
@@ -96,8 +98,9 @@ func (m *model) pages() (low, high int64) {
 func (m *model) check() {
 	t := m.t
 	require.Equal(t, m.start, m.s.Start())
-	require.Equal(t, m.end, m.s.End())
-	require.Equal(t, int(m.end-m.start), m.s.Len())
+	require.Equal(t, m.end, m.s.Next())
+	require.Equal(t, m.shown, m.s.End())
+	require.Equal(t, int(m.shown-m.start), m.s.Len())
 	require.Equal(t, m.limit, m.s.Limit())
 	require.Equal(t, max(m.limit-int(m.end-m.start), 0), m.s.Room())
 	low, high := m.pages()
@@ -114,7 +117,8 @@ func (m *model) write(n int) {
 		require.LessOrEqual(m.t, got, want)
 		require.Zero(m.t, (m.end+uint64(got))%PageSize*m.free(forWrite))
 	}
-	m.publish(m.end + uint64(got))
+	m.moveEnd(m.end + uint64(got))
+	m.shown = m.end
 }
 
 // free is nonzero if the budget has room for another page of that use.
@@ -159,21 +163,26 @@ func (m *model) dropAhead() {
 	clear(m.islands)
 }
 
-// extend publishes what is in order beyond end, at most n bytes of it.
-func (m *model) extend(n int) {
+// extend makes what is in order beyond end part of the stream, at most n bytes of
+// it, and publishes it or not.
+func (m *model) extend(n int, publish bool) {
 	to := m.end
 	for n > 0 && to-m.base < uint64(len(m.placed)) && m.placed[to-m.base] {
 		to++
 		n--
 	}
 	m.s.Extend(to)
-	m.publish(to)
+	m.moveEnd(to)
+	if publish {
+		m.s.Publish()
+		m.shown = m.end
+	}
 }
 
 func (m *model) read(n int) {
 	b := make([]byte, n)
 	got := m.s.Read(b)
-	require.Equal(m.t, min(n, int(m.end-m.start)), got)
+	require.Equal(m.t, min(n, int(m.shown-m.start)), got)
 	require.True(m.t, bytes.Equal(fill(m.start, got), b[:got]), "content at %d+%d", m.start, got)
 	m.start += uint64(got)
 }
@@ -183,21 +192,21 @@ func (m *model) copyAt(skip, n int) {
 	b := make([]byte, n)
 	got := m.s.CopyAt(off, b)
 	want := 0
-	if off <= m.end {
-		want = min(n, int(m.end-off))
+	if off <= m.shown {
+		want = min(n, int(m.shown-off))
 	}
 	require.Equal(m.t, want, got)
 	require.True(m.t, bytes.Equal(fill(off, got), b[:got]), "content at %d+%d", off, got)
 }
 
 func (m *model) release(n int) {
-	m.start += uint64(min(n, int(m.end-m.start)))
+	m.start += uint64(min(n, int(m.shown-m.start)))
 	m.s.Release(m.start)
 }
 
 func (m *model) peek() {
 	b := m.s.Peek()
-	require.Len(m.t, b, int(min(m.end-m.start, PageSize-m.start%PageSize)))
+	require.Len(m.t, b, int(min(m.shown-m.start, PageSize-m.start%PageSize)))
 	require.True(m.t, bytes.Equal(fill(m.start, len(b)), b))
 }
 
@@ -226,7 +235,7 @@ func (m *model) step(op, a, n int) {
 	case 5:
 		m.writeAt(m.end+uint64(a%64), n)
 	case 6:
-		m.extend(n)
+		m.extend(n, a%2 == 0)
 	case 7:
 		m.copyAt(a%span, n)
 		m.peek()

@@ -82,16 +82,20 @@ func TestSharedReceive(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 2))
 	trims := 0
 	for s.End() < sharedTotal {
-		end := s.End()
+		end := s.Next()
 		if r.IntN(8) == 0 {
 			island := min(end+uint64(r.IntN(4*PageSize)), sharedTotal)
 			s.WriteAt(island, fill(island, int(min(uint64(r.IntN(PageSize)), sharedTotal-island))))
 		}
 		to := s.WriteAt(end, fill(end, int(min(uint64(r.IntN(8*PageSize)), sharedTotal-end))))
 		s.Extend(to)
+		if r.IntN(2) == 0 || to == sharedTotal || s.Room() == 0 {
+			s.Publish()
+		}
 		if r.IntN(3) == 0 { // no islands, and the reader catches up
 			top := s.top
 			s.Extend(s.WriteAt(to, fill(to, int(top-to))))
+			s.Publish()
 			for s.Len() > 0 && len(failed) == 0 {
 				runtime.Gosched()
 			}

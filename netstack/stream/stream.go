@@ -250,17 +250,20 @@ func (s *Stream) CopyAt(off uint64, b []byte) int {
 // Peek returns readable bytes from Start on without copying them: at most up to
 // the end of their page, none if the stream is empty. They stay valid until the
 // consumer reads or releases them.
-func (s *Stream) Peek() []byte {
+func (s *Stream) Peek() []byte { return s.PeekAt(s.start.Load()) }
+
+// PeekAt is Peek from off on. Outside of [Start, End) there is nothing.
+func (s *Stream) PeekAt(off uint64) []byte {
 	start, end := s.start.Load(), s.end.Load()
-	if start == end {
+	if off < start || off >= end {
 		return nil
 	}
-	pg := slotOf(s.slots(), start/PageSize).Load()
+	pg := slotOf(s.slots(), off/PageSize).Load()
 	if pg == nil {
 		return nil // as in copyOut
 	}
-	at := start % PageSize
-	return pg[at:min(at+(end-start), PageSize)]
+	at := off % PageSize
+	return pg[at:min(at+(end-off), PageSize)]
 }
 
 // Release gives back everything below off, which must be at most End. What is

@@ -54,6 +54,7 @@ func TestWriteAt(t *testing.T) {
 			require.EqualValues(t, end, s.End(), "not readable before Extend")
 			if tt.want > end && tt.off <= end {
 				s.Extend(tt.want)
+				s.Publish()
 				b := make([]byte, limit)
 				n := s.Read(b)
 				require.EqualValues(t, tt.want-start, n)
@@ -72,6 +73,7 @@ func TestGapsHoldNoPages(t *testing.T) {
 	require.False(t, s.Trim(), "an island is not idle")
 	require.EqualValues(t, 50*PageSize, s.WriteAt(0, fill(0, 50*PageSize)))
 	s.Extend(50*PageSize + 1)
+	s.Publish()
 	require.EqualValues(t, 51*PageSize, p.InUse())
 	b := make([]byte, 51*PageSize)
 	require.Equal(t, 50*PageSize+1, s.Read(b))
@@ -90,6 +92,7 @@ func TestSlotsAreReused(t *testing.T) {
 		s.WriteAt(off+7*PageSize, []byte{pattern(off + 7*PageSize)})
 		require.Equal(t, off+PageSize, s.WriteAt(off, fill(off, PageSize)))
 		s.Extend(off + PageSize)
+		s.Publish()
 		require.Equal(t, PageSize, s.Read(b))
 		require.True(t, bytes.Equal(fill(off, PageSize), b))
 	}
@@ -128,6 +131,7 @@ func TestBudget(t *testing.T) {
 	require.EqualValues(t, 2*PageSize, s.WriteAt(0, fill(0, 5*PageSize)))
 	require.EqualValues(t, 2*PageSize, s.WriteAt(2*PageSize, []byte{1}))
 	s.Extend(2 * PageSize)
+	s.Publish()
 	require.False(t, p.Reserve(PageSize))
 	require.False(t, p.Reserve(-1))
 	require.False(t, p.Reserve(1<<63-1))
@@ -167,6 +171,7 @@ func TestOutOfRangeCalls(t *testing.T) {
 	require.Zero(t, s.CopyAt(21, b))
 	s.Release(5)
 	s.Extend(3)
+	s.Publish()
 	require.EqualValues(t, 10, s.Start())
 	require.EqualValues(t, 20, s.End())
 	broken := func(f func()) {
@@ -187,6 +192,7 @@ func TestHoleIsNotRead(t *testing.T) {
 	s.WriteAt(PageSize, []byte{1})
 	b := make([]byte, 2*PageSize)
 	s.Extend(PageSize + 1) // a lie: the first page was never placed
+	s.Publish()
 	if invariants {
 		require.Panics(t, func() { s.Read(b) })
 		return
@@ -224,6 +230,7 @@ func TestNoAllocations(t *testing.T) {
 		s.WriteAt(s.End()+100, b)
 		s.WriteAt(s.End(), b)
 		s.Extend(s.End() + uint64(len(b)) + 100)
+		s.Publish()
 		s.Release(s.Start() + 100)
 		for s.Read(b) > 0 {
 		}
@@ -249,6 +256,7 @@ func TestWritesLeaveRoom(t *testing.T) {
 	require.EqualValues(t, 2, p.Noted(HoldWrites))
 	require.EqualValues(t, last*PageSize, in.WriteAt(0, b))
 	in.Extend(PageSize)
+	in.Publish()
 	require.Equal(t, PageSize, in.Read(b[:PageSize]))
 	require.Zero(t, out.Write(b), "a page that was read is for what arrives")
 	out.Reset()
@@ -275,10 +283,12 @@ func TestIslandsLeaveRoom(t *testing.T) {
 	require.Equal(t, (least-last)*PageSize, out.Write(b), "users may still send")
 	require.EqualValues(t, last*PageSize, in.WriteAt(0, b))
 	in.Extend(100)
+	in.Publish()
 	in.DropAhead()
 	require.EqualValues(t, (1+least-last)*PageSize, p.InUse(), "the page with readable bytes stays")
 	require.EqualValues(t, 8*PageSize, in.WriteAt(100, b[100:8*PageSize]))
 	in.Extend(8 * PageSize)
+	in.Publish()
 	got := make([]byte, 9*PageSize)
 	require.Equal(t, 8*PageSize, in.Read(got))
 	require.Equal(t, b[:8*PageSize], got[:8*PageSize])

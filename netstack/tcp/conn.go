@@ -69,6 +69,8 @@ const (
 type Segment struct {
 	Len         int    // TCP header and payload, bytes; checksum field zero
 	SegmentSize uint16 // not zero: a super-frame, to be cut into pieces of that payload size
+	Sum         uint16 // with HasSum: ones' complement sum of the segment
+	HasSum      bool   // see Conn.Sums
 }
 
 // A Conn is one connection. Only In and Out (one reader, one writer) and
@@ -110,6 +112,14 @@ type Conn struct {
 	congestion   Congestion
 	reno         NewReno // what congestion is by default
 	probe        probe
+
+	// Sums has Send sum up the segments of synchronized states, see Segment: it
+	// knows what it writes, and whoever reads that again waits for the writing.
+	Sums bool
+
+	// HoldText has Receive leave it to the owner to publish In, once for all
+	// segments of a batch.
+	HoldText bool
 
 	In     stream.Stream // receive stream; the user consumes
 	shared sharedWindow

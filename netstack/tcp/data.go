@@ -99,6 +99,9 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	c.stats.bytesReceived += grown
 	if !c.readClosed {
 		c.In.Extend(c.In.Next() + grown)
+		if !c.HoldText {
+			c.In.Publish()
+		}
 		c.events |= EventReadable
 	}
 	c.scheduleAck(now, gaps || n < len(p))

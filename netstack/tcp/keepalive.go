@@ -94,5 +94,5 @@ func (c *Conn) keepAliveTimeout(now clock.Time) {
 // carries no data.
 func (c *Conn) sendKeepAlive(now clock.Time, b []byte) Segment {
 	c.keep.due = false
-	return c.sendBare(now, b, c.snd.max-1, wire.ACK)
+	return c.put(now, b, c.snd.max-1, wire.ACK)
 }

@@ -3,6 +3,7 @@ package tcp
 // Building segments, RFC 9293 3.1.
 
 import (
+	"math/bits"
 	"time"
 
 	"smolnet/netstack/clock"
@@ -31,9 +32,9 @@ func (c *Conn) headerLen() int {
 }
 
 // put writes the header of a segment of the synchronised states to b and
-// returns its length. Every such segment has the ACK, so it settles what is
-// owed of that.
-func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) int {
+// returns it as a segment without data. Every such segment has the ACK, so it
+// settles what is owed of that.
+func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segment {
 	h := c.header(seq, flags|wire.ACK)
 	h.Ack = uint32(c.rcv.nxt)
 	h.Window = c.announce()
@@ -46,12 +47,42 @@ func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) int {
 	c.timers[timerDelayedAck] = 0
 	c.rcv.lastAck = c.rcv.nxt
 	c.stats.segmentsSent++
-	return h.Put(b)
+	if !c.Sums {
+		return Segment{Len: h.Put(b)}
+	}
+	n, sum := h.PutSum(b)
+	return Segment{Len: n, Sum: sum, HasSum: true}
 }
 
-// sendBare sends a segment without data.
-func (c *Conn) sendBare(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segment {
-	return Segment{Len: c.put(now, b, seq, flags)}
+// putData copies the bytes of Out at seq to b. It returns their sum if Sums asks
+// for it.
+func (c *Conn) putData(b []byte, seq Seq) uint16 {
+	off := c.outOffset(seq)
+	if !c.Sums {
+		c.Out.CopyAt(off, b)
+		return 0
+	}
+	var sum uint32 // of 16-bit numbers, as many as there are pages in a segment
+	for at := 0; at < len(b); {
+		p := c.Out.PeekAt(off + uint64(at))
+		if len(p) == 0 {
+			break // as in CopyAt
+		}
+		n := copy(b[at:], p)
+		s := wire.Sum(p[:n], 0)
+		if at%2 != 0 {
+			s = bits.ReverseBytes16(s) // RFC 1071 2 (B): it begins in the middle of a word
+		}
+		sum += uint32(s)
+		at += n
+	}
+	return addSums(sum>>16, sum&0xffff)
+}
+
+// addSums returns the ones' complement sum of two numbers of 16 bits.
+func addSums(a, b uint32) uint16 {
+	x := a + b
+	return uint16(x>>16 + x)
 }
 
 // sendSegment sends n bytes of Out from seq on, and the FIN if fin is set. More
@@ -59,9 +90,10 @@ func (c *Conn) sendBare(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) 
 // as they should be: PSH and FIN on the last piece, and only there.
 func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) Segment {
 	var flags wire.TCPFlags
+	var sum uint16
 	if n > 0 {
 		head := c.headerLen()
-		c.Out.CopyAt(c.outOffset(seq), b[head:head+n])
+		sum = c.putData(b[head:head+n], seq)
 		if seq.Add(n) == c.dataEnd() {
 			// RFC 9293 MUST-61, 3.9.1.2: "the TCP implementation ... MUST set
 			// the PSH bit in the last buffered segment". SHLD-27: and in no
@@ -75,7 +107,9 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 		end++
 	}
 	c.sent(now, seq, end, n)
-	seg := Segment{Len: c.put(now, b, seq, flags) + n}
+	seg := c.put(now, b, seq, flags)
+	seg.Len += n
+	seg.Sum = addSums(uint32(seg.Sum), uint32(sum))
 	if n > c.snd.mss {
 		seg.SegmentSize = uint16(c.snd.mss)
 		c.stats.segmentsSent += uint64(c.pieces(n) - 1)

@@ -288,7 +288,7 @@ func (c *Conn) sendAck(now clock.Time, b []byte) (Segment, bool) {
 	default:
 		return Segment{}, false
 	}
-	return c.sendBare(now, b, c.ackSeq(), 0), true
+	return c.put(now, b, c.ackSeq(), 0), true
 }
 
 // ackSeq returns the sequence number of a segment without data: SND.NXT, unless

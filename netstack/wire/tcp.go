@@ -129,3 +129,20 @@ func (h *TCP) Put(b []byte) int {
 	binary.BigEndian.PutUint16(b[18:20], h.Urgent)
 	return n
 }
+
+// PutSum is Put, and returns the ones' complement sum of what it wrote as well.
+// It reads nothing back: a processor can take long over memory that it has just
+// written in other pieces.
+func (h *TCP) PutSum(b []byte) (n int, sum uint16) {
+	n = h.Put(b)
+	acc := uint64(h.SrcPort) + uint64(h.DstPort) + uint64(h.Seq) + uint64(h.Ack) +
+		uint64(n/4<<12) + uint64(h.Flags&0x1ff) + uint64(h.Window) + uint64(h.Checksum) + uint64(h.Urgent)
+	switch {
+	case n == TCPLen:
+	case h.Options.onlyTimestamps():
+		acc += tcpTimestampsAt + uint64(h.Options.TSVal) + uint64(h.Options.TSEcr)
+	default:
+		return n, Sum(b[:n], 0)
+	}
+	return n, fold(acc)
+}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -132,6 +133,14 @@ func TestTCPOptionsPut(t *testing.T) {
 				require.Equal(t, byte(0xee), x, "written past the header")
 			}
 			noAllocs(t, func() { h.Put(b) })
+
+			// PutSum has the sum of just that.
+			h = TCP{SrcPort: 0xfffe, DstPort: 443, Seq: 0xfedcba98, Ack: 0x7f00ff01, Flags: tt.flags, Window: 0xffff, Urgent: 9, Options: tt.o}
+			want := bytes.Clone(b[:h.Put(b)])
+			n, sum := h.PutSum(b)
+			require.Equal(t, want, b[:n])
+			require.Equal(t, Sum(want, 0), sum)
+			noAllocs(t, func() { h.PutSum(b) })
 		})
 	}
 }
