@@ -17,18 +17,6 @@ const (
 	maxFramesOut = 256 // sent per interface and turn
 )
 
-// Before it sleeps the loop looks again a few times, if the turns before moved so
-// much that more is likely to come: to get a sleeping thread up takes the
-// processor some 50 us, in which a fast link would stand still. After a turn that
-// moved little it sleeps at once, as what a lone request waits for is another
-// goroutine, which then runs where this one ran. A count bounds it rather than
-// a time, for clocks that stand still while anybody runs.
-const (
-	spinTurns  = 128 // turns without much in them before the loop sleeps
-	spinFrames = 4   // moved in one turn are much
-	spinBytes  = 4 << 10
-)
-
 // fullRetry is how long the loop sleeps at most when a timer is due and the
 // device has no room for what the timer wants to send.
 const fullRetry = time.Millisecond
@@ -52,23 +40,15 @@ type link struct {
 	dev  phy.Device
 	ifc  *core.Interface
 	full bool // the device had no room in this turn
-
-	frames, bytes int // moved in this turn, both ways
 }
-
-// much reports whether the turn moved so much that more is to be expected.
-func (l *link) much() bool { return l.frames >= spinFrames || l.bytes >= spinBytes }
 
 // receive passes on what has arrived. It reports whether there may be more.
 func (l *link) receive(now clock.Time) (more bool, err error) {
-	l.frames, l.bytes = 0, 0
 	for range maxFramesIn {
 		f, err := l.dev.Receive()
 		if err != nil {
 			return false, ignoreWouldBlock(err)
 		}
-		l.frames++
-		l.bytes += len(f.Data)
 		l.ifc.Receive(now, f)
 	}
 	return true, nil
@@ -92,8 +72,6 @@ func (l *link) send(now clock.Time) (sent int, more bool, err error) {
 			return sent, false, err
 		}
 		sent++
-		l.frames++
-		l.bytes += n
 	}
 	return sent, true, l.flush(sent)
 }
@@ -121,7 +99,6 @@ func (st *Stack) run() {
 
 // poll turns until the stack is closed or its device fails.
 func (st *Stack) poll() error {
-	spins := 0 // turns that the loop takes before it sleeps
 	for {
 		st.state.Store(loopRunning)
 		st.runCommands()
@@ -132,15 +109,7 @@ func (st *Stack) poll() error {
 		if err != nil {
 			return err
 		}
-		if st.links[deviceLink].much() {
-			spins = spinTurns
-		}
 		if more {
-			continue
-		}
-		if spins > 0 {
-			spins--
-			runtime.Gosched()
 			continue
 		}
 		if err := st.sleep(); err != nil {

@@ -2,6 +2,7 @@ package phy
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
@@ -31,6 +32,18 @@ const (
 	pipePublishEvery = 16
 	pipePublishBytes = 32 << 10
 	pipeQueueSteps   = 8
+)
+
+// Before it sleeps a Wait looks a few times more, if what was moved since the last
+// one lets expect that more is about to come: to get a sleeping thread up takes
+// the processor some 50 us, in which the link would stand still. After less it
+// sleeps at once, as what a lone request waits for is another goroutine, which then
+// runs where this one ran. A count bounds it rather than a time, for clocks
+// that stand still while anybody runs.
+const (
+	pipeLooks      = 256
+	pipeBusyFrames = 8
+	pipeBusyBytes  = 4 << 10
 )
 
 // A PipeConfig says what a [Pipe] is like. The zero value is an Ethernet cable
@@ -209,6 +222,9 @@ type pipeEnd struct {
 	unsignal int    // frames committed since the peer was last notified
 	txBytes  int    // committed and not published
 	rxBytes  int    // released and not published
+	frames   int    // moved since the last Wait, both ways
+	bytes    int    // of those
+	looks    int    // left before Wait sleeps
 }
 
 func (e *pipeEnd) Capabilities() Capabilities { return e.caps }
@@ -232,6 +248,8 @@ func (e *pipeEnd) Receive() (Frame, error) {
 		prefetchRead(&e.rx.bufs[next.buf][0])
 	}
 	e.held, e.heldLen, e.holding = p.buf, int(p.n), true
+	e.frames++
+	e.bytes += int(p.n)
 	return Frame{Data: e.rx.bufs[p.buf][:p.n:p.n], Offload: p.off}, nil
 }
 
@@ -288,6 +306,8 @@ func (e *pipeEnd) Commit(n int, off Offload) error {
 	e.room = nil
 	e.tx.queue.push(parcel{buf: e.roomBuf, n: uint32(n), off: off})
 	e.txBytes += n
+	e.frames++
+	e.bytes += n
 	switch e.unsignal++; {
 	case e.unsignal == pipeSignalEvery:
 		e.signal()
@@ -324,7 +344,7 @@ func (e *pipeEnd) Wait(d time.Duration) error {
 	e.release()
 	e.giveBack()
 	e.signal()
-	if d == 0 || e.woken.Load() || e.ready() {
+	if d == 0 || e.look() {
 		e.rise()
 		return e.state()
 	}
@@ -340,6 +360,23 @@ func (e *pipeEnd) Wait(d time.Duration) error {
 		e.park(d)
 	}
 	return e.state()
+}
+
+// look says whether Wait need not sleep, if it has to after looking again and
+// again.
+func (e *pipeEnd) look() bool {
+	if e.frames >= pipeBusyFrames || e.bytes >= pipeBusyBytes {
+		e.looks = pipeLooks
+	}
+	e.frames, e.bytes = 0, 0
+	for !e.woken.Load() && !e.ready() {
+		if e.looks == 0 {
+			return false
+		}
+		e.looks--
+		runtime.Gosched()
+	}
+	return true
 }
 
 // ready says whether there is something that Wait would wait for.
