@@ -46,7 +46,7 @@ type Interface struct {
 	released outbox                // packets whose neighbour has answered
 	run      runQueue
 	template template // of the last TCP sender
-	burst    int      // frames in a row of the socket at the head of run
+	burst    int      // bytes in a row of the socket at the head of run
 	silent   bool     // Send was asked last, and had no frame
 }
 

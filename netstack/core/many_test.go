@@ -116,7 +116,7 @@ func (m *many) forget(turns int, write func(i int, c *core.TCP)) {
 
 // 64 connections that always have data get the same share of an interface.
 func TestFairShares(t *testing.T) {
-	const flows, frames = 64, 10_000
+	const flows, frames = 64, 100_000 // a turn is 45 frames
 	m := newMany(t, flows)
 	write := m.bulk()
 	m.forget(100, write)
