@@ -56,6 +56,9 @@ func (c *Capabilities) checkCommit(room []byte, n int, off *Offload) error {
 		if c.MaxSuperFrame == 0 || !off.NeedsChecksum || off.SegmentSize == 0 || int(off.HeaderLen) > n {
 			return ErrOffload
 		}
+		if off.GSOType == GSOUDP && !c.UDPSegments {
+			return ErrOffload
+		}
 	default:
 		return ErrOffload
 	}

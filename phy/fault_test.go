@@ -219,6 +219,7 @@ func TestFaultCapabilities(t *testing.T) {
 	require.Len(t, room, 1014)
 	require.ErrorIs(t, f.Commit(60, phy.Offload{NeedsChecksum: true, ChecksumStart: 34, ChecksumOffset: 6}), phy.ErrOffload)
 	require.NoError(t, f.Commit(60, phy.Offload{}))
+	require.NoError(t, f.Flush())
 	_, err = b.Receive()
 	require.NoError(t, err)
 }
@@ -248,6 +249,7 @@ func TestFaultFinishesChecksums(t *testing.T) {
 		pseudo := binary.BigEndian.Uint16(field)
 		before := bytes.Clone(room[:4])
 		require.NoError(t, b.Commit(n, off))
+		require.NoError(t, b.Flush())
 		f, err := [2]*phy.Fault{clean, dirty}[i%2].Receive()
 		require.NoError(t, err)
 		require.Equal(t, phy.Offload{}, f.Offload, "even of a super-frame that nobody can cut")

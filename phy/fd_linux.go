@@ -248,9 +248,6 @@ func (d *TunTap) Commit(n int, off Offload) error {
 	if err := d.caps.checkCommit(room, n, &off); err != nil {
 		return err
 	}
-	if off.GSOType == GSOUDP && !d.caps.UDPSegments {
-		return ErrOffload
-	}
 	if d.vnet > 0 {
 		putVnet(d.tx[:d.vnet], &off)
 	}

@@ -61,7 +61,7 @@ type PipeConfig struct {
 	// is the first to be used again.
 	Queue int
 	// MaxSuperFrame is the largest super-frame, bytes, up to 65535; zero means
-	// none. A super-frame travels whole: nobody needs to cut it.
+	// none. A super-frame, of TCP or UDP, travels whole: nobody needs to cut it.
 	// It needs TxChecksum.
 	MaxSuperFrame int
 	// TxChecksum lets senders leave transport checksums out; the receiver is
@@ -88,6 +88,7 @@ func Pipe(cfg PipeConfig) (a, b Device, err error) {
 		Medium:        cfg.Medium,
 		MTU:           mtu,
 		MaxSuperFrame: cfg.MaxSuperFrame,
+		UDPSegments:   cfg.MaxSuperFrame > 0,
 		TxChecksum:    cfg.TxChecksum,
 		RxChecksum:    cfg.RxChecksum,
 	}

@@ -160,7 +160,7 @@ func TestPipeConfigRanges(t *testing.T) {
 	require.Equal(t, phy.Capabilities{MTU: 1500}, a.Capabilities())
 	a, _ = pipe(t, phy.PipeConfig{Medium: phy.MediumIP, MTU: 68, TxChecksum: true, RxChecksum: true, MaxSuperFrame: 4000})
 	require.Equal(t, phy.Capabilities{
-		Medium: phy.MediumIP, MTU: 68, TxChecksum: true, RxChecksum: true, MaxSuperFrame: 4000,
+		Medium: phy.MediumIP, MTU: 68, TxChecksum: true, RxChecksum: true, MaxSuperFrame: 4000, UDPSegments: true,
 	}, a.Capabilities())
 }
 
@@ -188,23 +188,25 @@ func TestPipeQueueIsExact(t *testing.T) {
 // TestPipeOffloads: what the sender left out is told to the receiver.
 func TestPipeOffloads(t *testing.T) {
 	a, b := pipe(t, phy.PipeConfig{MTU: 1000, TxChecksum: true, MaxSuperFrame: 20000})
-	room, err := a.TxBuffer()
-	require.NoError(t, err)
-	require.Len(t, room, 20014)
-	want := phy.Offload{
-		NeedsChecksum: true, GSOType: phy.GSOTCPv4, HeaderLen: 54, SegmentSize: 946,
-		ChecksumStart: 34, ChecksumOffset: 16,
+	for _, gso := range []phy.GSOType{phy.GSOTCPv4, phy.GSOTCPv6, phy.GSOUDP} {
+		room, err := a.TxBuffer()
+		require.NoError(t, err)
+		require.Len(t, room, 20014)
+		want := phy.Offload{
+			NeedsChecksum: true, GSOType: gso, HeaderLen: 54, SegmentSize: 946,
+			ChecksumStart: 34, ChecksumOffset: 16,
+		}
+		marked := want
+		marked.ChecksumValid = true // not for a sender to say
+		require.NoError(t, a.Commit(20014, marked))
+		require.NoError(t, a.Flush())
+		f, err := b.Receive()
+		require.NoError(t, err)
+		require.Len(t, f.Data, 20014)
+		require.Equal(t, want, f.Offload)
 	}
-	marked := want
-	marked.ChecksumValid = true // not for a sender to say
-	require.NoError(t, a.Commit(20014, marked))
-	require.NoError(t, a.Flush())
-	f, err := b.Receive()
-	require.NoError(t, err)
-	require.Len(t, f.Data, 20014)
-	require.Equal(t, want, f.Offload)
 
-	_, err = a.TxBuffer()
+	_, err := a.TxBuffer()
 	require.NoError(t, err)
 	require.ErrorIs(t, a.Commit(1015, phy.Offload{}), phy.ErrFrameLength)
 	require.ErrorIs(t, a.Commit(1015, phy.Offload{NeedsChecksum: true, ChecksumStart: 34, ChecksumOffset: 6}), phy.ErrFrameLength)

@@ -303,6 +303,7 @@ func TestFaultCutsSuperFrames(t *testing.T) {
 		room, err := b.TxBuffer()
 		require.NoError(t, err)
 		require.NoError(t, b.Commit(copy(room, frame), off))
+		require.NoError(t, b.Flush())
 		for {
 			require.NoError(t, fault.Wait(0))
 			f, err := fault.Receive()
@@ -336,6 +337,7 @@ func TestFaultHoldsPieces(t *testing.T) {
 	room, err := b.TxBuffer()
 	require.NoError(t, err)
 	require.NoError(t, b.Commit(copy(room, frame), off))
+	require.NoError(t, b.Flush())
 	_, err = fault.Receive()
 	require.NoError(t, err)
 	require.NoError(t, fault.Wait(-1))

@@ -116,7 +116,7 @@ func FuzzVnet(f *testing.F) {
 		if len(h) < vnetHeaderLen {
 			return
 		}
-		caps := Capabilities{Medium: MediumIP, MTU: MaxMTU, MaxSuperFrame: MaxMTU, TxChecksum: true}
+		caps := Capabilities{Medium: MediumIP, MTU: MaxMTU, MaxSuperFrame: MaxMTU, UDPSegments: true, TxChecksum: true}
 		if ethernet {
 			caps.Medium = MediumEthernet
 		}

@@ -22,6 +22,7 @@ func testCapabilities(l *link) {
 		require.GreaterOrEqual(l.t, c.MaxSuperFrame, 0)
 		require.LessOrEqual(l.t, c.MaxSuperFrame, phy.MaxMTU)
 		require.True(l.t, c.MaxSuperFrame == 0 || c.TxChecksum, "segmentation needs checksums")
+		require.True(l.t, !c.UDPSegments || c.MaxSuperFrame > 0, "segments are cut of super-frames")
 		l.one(l.ends())
 		require.Equal(l.t, c, d.Capabilities(), "must not change")
 	}
@@ -85,9 +86,12 @@ func testCommitRefused(l *link) {
 		refused = append(refused, phy.Offload{NeedsChecksum: true, ChecksumStart: uint16(head), ChecksumOffset: 6})
 	}
 	if c.MaxSuperFrame == 0 {
-		for _, gso := range []phy.GSOType{phy.GSOTCPv4, phy.GSOTCPv6, phy.GSOUDP} {
+		for _, gso := range []phy.GSOType{phy.GSOTCPv4, phy.GSOTCPv6} {
 			refused = append(refused, phy.Offload{NeedsChecksum: true, GSOType: gso, SegmentSize: 100})
 		}
+	}
+	if !c.UDPSegments {
+		refused = append(refused, phy.Offload{NeedsChecksum: true, GSOType: phy.GSOUDP, SegmentSize: 100})
 	}
 	for _, off := range refused {
 		require.ErrorIs(l.t, x.dev.Commit(n, off), phy.ErrOffload, "%+v", off)
