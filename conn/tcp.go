@@ -30,6 +30,7 @@ type TCP struct {
 	s         *core.TCP
 	names     atomic.Pointer[names] // nil: nobody has asked yet
 	done      atomic.Pointer[ending]
+	offer     *core.Offer  // the reader's; nil: none was made yet
 	linger    atomic.Int64 // seconds, negative: off
 	wide      bool         // addresses are shown as by a socket for both families
 	readShut  atomic.Bool
@@ -144,7 +145,28 @@ func (c *TCP) read(b []byte) (int, error) {
 		if c.readShut.Load() {
 			return 0, io.EOF
 		}
+		if n := c.await(b); n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// await sleeps until there is news for the reader. What arrives meanwhile goes to
+// b if that is large; it returns how much did.
+func (c *TCP) await(b []byte) int {
+	if len(b) < core.LeastOffer {
 		c.in.wait()
+		return 0
+	}
+	if c.offer == nil {
+		c.offer = new(core.Offer)
+	}
+	c.s.Offer(c.offer, b)
+	for {
+		c.in.wait()
+		if n, ok := c.s.Withdraw(c.offer); ok {
+			return n
+		}
 	}
 }
 

@@ -45,6 +45,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	}
 	t := ifc.templateOf(s, hw)
 	off := t.n
+	s.conn.In.Publish() // so that the segment offers what has gone to a waiting reader
 	s.conn.Sums = !ifc.caps.TxChecksum
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
 	s.collect(now)

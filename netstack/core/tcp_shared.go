@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"smolnet/netstack/errno"
+	"smolnet/netstack/stream"
 )
 
 // What a TCP socket shares with its user's goroutines: the two streams, and
@@ -66,6 +67,28 @@ func (s *TCP) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return 0, errno.WouldBlock
+}
+
+// LeastOffer is the length of the smallest buffer that is worth a call of Offer.
+const LeastOffer = stream.PageSize
+
+// An Offer is the buffer of a reader that waits, see [stream.Offer].
+type Offer = stream.Offer
+
+// Offer has what arrives next put into b, of LeastOffer bytes or more, while the
+// reader waits for its Waiter to be told. Then it calls Withdraw. Any goroutine,
+// the reader's.
+func (s *TCP) Offer(o *Offer, b []byte) { s.conn.In.Offer(o, b) }
+
+// Withdraw ends the wait: it returns how much of the buffer was filled. It reports
+// false if that is being done: then the Waiter is going to be told, and the reader
+// waits for that and calls it again. Any goroutine, the reader's.
+func (s *TCP) Withdraw(o *Offer) (int, bool) {
+	n, ok := s.conn.In.Withdraw(o)
+	if n > 0 && s.conn.WindowUpdateDue() {
+		s.kick()
+	}
+	return n, ok
 }
 
 // Readable reports whether Read has something to say: bytes, the end or an

@@ -15,6 +15,7 @@ package stream
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 )
@@ -59,9 +60,10 @@ type Stream struct {
 	end   atomic.Uint64             // stored by the producer
 	next  uint64                    // end, once it is published; the producer's
 	top   uint64                    // highest offset placed and not dropped; producer's, guarded by busy
-	limit atomic.Int64
+	offer atomic.Pointer[Offer]     // the consumer waits with a buffer
 	tiny  [tinyPages]atomic.Pointer[page]
-	busy  atomic.Uint32 // producer at work, or Trim
+	limit atomic.Uint32 // bytes
+	busy  atomic.Uint32 // Write is at work, or Trim
 }
 
 // Init must be called before use, once. limit is the most bytes, counted from
@@ -74,9 +76,11 @@ func (s *Stream) Init(p *Pool, limit int) {
 // Limit returns the most bytes that may be held.
 func (s *Stream) Limit() int { return int(s.limit.Load()) }
 
-// SetLimit changes the limit; a negative one counts as zero. It never takes
-// back what is there.
-func (s *Stream) SetLimit(limit int) { s.limit.Store(int64(max(limit, 0))) }
+// SetLimit changes the limit; a negative one counts as zero, and 4 GiB and more as
+// a little less. It never takes back what is there.
+func (s *Stream) SetLimit(limit int) {
+	s.limit.Store(uint32(min(uint64(max(limit, 0)), math.MaxUint32)))
+}
 
 // Start returns the offset below which everything was consumed.
 func (s *Stream) Start() uint64 { return s.start.Load() }
@@ -154,6 +158,7 @@ func (s *Stream) Next() uint64 { return s.next }
 func (s *Stream) Publish() {
 	if s.next != s.end.Load() {
 		s.end.Store(s.next)
+		s.publishOffer()
 	}
 }
 
@@ -407,7 +412,7 @@ func (s *Stream) check() {
 	switch {
 	case start > end, end > s.next, s.next > s.top:
 		panic(fmt.Sprintf("stream: out of order: %v", s))
-	case pagesBelow(s.top) > start/PageSize+uint64(len(s.slots())):
+	case pagesBelow(s.top) > max(start, s.delivered())/PageSize+uint64(len(s.slots())):
 		panic(fmt.Sprintf("stream: directory too small: %v", s))
 	}
 }

@@ -79,6 +79,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	c.noteText(now, p)
 	r := &c.rcv
 	n := len(p)
+	end := c.In.Next()
 	gaps := !r.gaps.empty()
 	if !c.readClosed {
 		n = c.placeInOrder(p)
@@ -98,7 +99,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	grown := uint64(r.nxt.Sub(old))
 	c.stats.bytesReceived += grown
 	if !c.readClosed {
-		c.In.Extend(c.In.Next() + grown)
+		c.In.Extend(end + grown)
 		if !c.HoldText {
 			c.In.Publish()
 		}
@@ -114,7 +115,11 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 // keep everything where it is.
 func (c *Conn) placeInOrder(p []byte) int {
 	end := c.In.Next()
-	n := int(c.In.WriteAt(end, p) - end)
+	n := c.In.Deliver(p) // straight to a reader that waits
+	if n == len(p) {
+		return n
+	}
+	n = int(c.In.WriteAt(end+uint64(n), p[n:]) - end)
 	if n < min(len(p), c.In.Room()) && !c.rcv.gaps.empty() {
 		c.dropAhead()
 		n = int(c.In.WriteAt(end, p) - end)
