@@ -77,11 +77,7 @@ func (s *datagram) attend(now clock.Time) {
 	}
 	if s.ifc == nil {
 		if len(s.core.ifcs) == 0 {
-			if s.out.Drain() > 0 {
-				s.fail(errno.NetUnreach)
-				s.notify(tcp.EventWritable)
-			}
-			return
+			return // and nothing was queued: no link takes it
 		}
 		s.ifc = s.core.ifcs[0]
 	}
@@ -228,19 +224,20 @@ func (s *datagram) findPath(m *packet.Meta) errno.Errno {
 	if !hasSource(src) {
 		src = s.local
 	}
+	asked := src
 	var via *Interface
 	if i := int(m.Interface); i > 0 && i <= len(c.ifcs) {
 		via = c.ifcs[i-1]
 	}
-	if s.path.gen == c.gen && s.pathTo == dst && s.pathFrom == src && (via == nil || via == s.path.ifc) {
+	if s.path.gen == c.gen && s.pathTo == dst && s.pathFrom == asked && (via == nil || via == s.path.ifc) {
 		return errno.OK
 	}
 	s.path.gen = 0
-	if hasSource(src) && !src.IsMulticast() && !c.isLocal(src) {
-		return errno.AddrNotAvail
-	}
-	if src.IsMulticast() { // bound to a group in order to hear it
+	if src == s.local && c.isGroup(src) { // bound to it in order to hear it
 		src = netip.Addr{}
+	}
+	if hasSource(src) && !c.isLocal(src) {
+		return errno.AddrNotAvail
 	}
 	if _, ok := c.isBroadcast(dst); ok && !s.bcast {
 		return errno.Acces
@@ -249,13 +246,19 @@ func (s *datagram) findPath(m *packet.Meta) errno.Errno {
 	if e != errno.OK {
 		return e
 	}
-	s.path, s.pathTo, s.pathFrom, s.pathSrc = p, dst, src, from
+	s.path, s.pathTo, s.pathFrom, s.pathSrc = p, dst, asked, from
 	return errno.OK
 }
 
+// isGroup reports whether a is a multicast or broadcast address.
+func (c *Core) isGroup(a netip.Addr) bool {
+	_, ok := c.isBroadcast(a)
+	return ok || a.IsMulticast()
+}
+
 // rest is called when there is nothing to send: the queue's memory is given back
-// and, of a socket that its user has closed, that of what arrived too. One that the core has closed does not: the
-// user may be inside the rings.
+// and, of a socket that its user has closed, that of what arrived too. Of one that
+// only the core has closed it is not: the user may be inside the rings.
 func (s *datagram) rest() {
 	s.out.Trim()
 	if !s.open && s.closed.Load() {

@@ -30,10 +30,7 @@ func (s *datagram) ReadFrom(b []byte) (n, size int, m packet.Meta, err error) {
 // is then their size, which only the last may fall short of; it is zero if it is
 // one datagram after all.
 func (s *datagram) ReadBuffers(bufs [][]byte, join bool) (n, size int, m packet.Meta, err error) {
-	if s.closed.Load() || s.ended.Load() {
-		return 0, 0, m, errno.Closed
-	}
-	if e := s.takeFailure(); e != errno.OK {
+	if e := s.refusal(); e != errno.OK {
 		return 0, 0, m, e
 	}
 	return s.ReadNext(bufs, join)
@@ -77,6 +74,9 @@ func (s *datagram) takeFailure() errno.Errno {
 // behind. A datagram of a socket that is not connected which fails later is a
 // packet that was lost. Any goroutine, one writer at a time.
 func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
+	if e := s.refusal(); e != errno.OK {
+		return e.Err()
+	}
 	bufs := [1][]byte{b}
 	_, e := s.queue(bufs[:], &m, true)
 	if e == errno.OK {
@@ -93,6 +93,15 @@ func (s *datagram) WriteTo(b []byte, m packet.Meta) error {
 // With m.Segment these are several datagrams, of that many bytes each and a last
 // one that may be shorter; errno.Invalid: they are more than [MaxSegments].
 func (s *datagram) Queue(bufs [][]byte, m packet.Meta) (known bool, err error) {
+	if e := s.refusal(); e != errno.OK {
+		return true, e.Err()
+	}
+	return s.QueueNext(bufs, m)
+}
+
+// QueueNext is Queue for the same writer's next datagram of one call: what an ICMP
+// error left behind stays for the next call.
+func (s *datagram) QueueNext(bufs [][]byte, m packet.Meta) (known bool, err error) {
 	known, e := s.queue(bufs, &m, false)
 	return known, e.Err()
 }
@@ -100,14 +109,17 @@ func (s *datagram) Queue(bufs [][]byte, m packet.Meta) (known bool, err error) {
 // Flush tells the driver that there is something in the queue. Any goroutine.
 func (s *datagram) Flush() { s.kick() }
 
-// queue is Queue. With blind, ways need not be known.
-func (s *datagram) queue(bufs [][]byte, m *packet.Meta, blind bool) (known bool, e errno.Errno) {
+// refusal says why a call is not begun: the socket is closed, or an error is to be
+// reported.
+func (s *datagram) refusal() errno.Errno {
 	if s.closed.Load() || s.ended.Load() {
-		return true, errno.Closed
+		return errno.Closed
 	}
-	if e := s.takeFailure(); e != errno.OK {
-		return true, e
-	}
+	return s.takeFailure()
+}
+
+// queue is QueueNext. With blind, ways need not be known.
+func (s *datagram) queue(bufs [][]byte, m *packet.Meta, blind bool) (known bool, e errno.Errno) {
 	if e := s.complete(m); e != errno.OK {
 		return true, e
 	}
@@ -145,12 +157,14 @@ func (s *datagram) complete(m *packet.Meta) errno.Errno {
 	return s.checkRemote(m)
 }
 
-// checkRemote says what is wrong with a destination.
+// checkRemote says what is wrong with a destination, or with a source for it.
 func (s *datagram) checkRemote(m *packet.Meta) errno.Errno {
 	to := m.Remote.Addr()
 	switch {
 	case s.remote.IsValid() && to.IsValid():
 		return errno.IsConn
+	case s.remote.IsValid() && m.Local.IsValid() && m.Local.Is4() != s.remote.Addr().Is4():
+		return errno.AFNoSupport
 	case s.remote.IsValid():
 		return errno.OK
 	case !to.IsValid(), s.proto == wire.ProtoUDP && m.Remote.Port() == 0:

@@ -140,6 +140,152 @@ func TestConnectedUDPErrors(t *testing.T) {
 	}
 }
 
+// Of ICMP's unreachables a connected socket hears those that Linux's hears of: what
+// does not get better by itself.
+func TestUDPHardErrors(t *testing.T) {
+	for _, c := range []struct {
+		remote netip.Addr
+		typ    uint8
+		want   []errno.Errno // of each code
+	}{
+		{x4, wire.ICMPv4Unreachable, []errno.Errno{
+			2: errno.ProtoNoSupport, 3: errno.ConnRefused, 6: errno.NetUnreach, 7: errno.HostUnreach, 8: errno.HostUnreach,
+			9: errno.NetUnreach, 10: errno.HostUnreach, 13: errno.HostUnreach, 14: errno.HostUnreach, 15: errno.HostUnreach, 17: errno.OK,
+		}},
+		{x4, wire.ICMPv4TimeExceeded, []errno.Errno{1: errno.OK}},
+		{x6, wire.ICMPv6Unreachable, []errno.Errno{1: errno.Acces, 4: errno.ConnRefused, 5: errno.Acces, 6: errno.Acces, 9: errno.OK}},
+		{x6, wire.ICMPv6TimeExceeded, []errno.Errno{1: errno.OK}},
+	} {
+		w, h := open(t)
+		s, err := h.c.OpenUDP(w.now, core.UDPOptions{Remote: at(c.remote, 9)})
+		require.NoError(t, err)
+		require.NoError(t, s.WriteTo([]byte("x"), packet.Meta{}))
+		w.run()
+		about := h.one().packet
+		for code, want := range c.want {
+			if want == errno.OK {
+				want = errno.WouldBlock
+			}
+			w.in(h, frameTo(h, unreachable(about, wire.ICMP{Type: c.typ, Code: uint8(code)})))
+			_, _, _, err := s.ReadFrom(nil)
+			require.Equal(t, want, err, "type %d code %d", c.typ, code)
+		}
+	}
+}
+
+// An error that arrives while a batch is being written is not the batch's to take.
+func TestQueueNextLeavesErrors(t *testing.T) {
+	w, h := open(t)
+	s, err := h.c.OpenUDP(w.now, core.UDPOptions{Remote: at(x4, 9)})
+	require.NoError(t, err)
+	s.Learn(packet.Meta{})
+	one := [][]byte{[]byte("x")}
+	known, err := s.Queue(one, packet.Meta{})
+	require.True(t, known)
+	require.NoError(t, err)
+	s.Flush()
+	w.run()
+	w.in(h, frameTo(h, unreachable(h.one().packet, port4)))
+	_, err = s.QueueNext(one, packet.Meta{})
+	require.NoError(t, err)
+	_, _, _, err = s.ReadNext(nil, false)
+	require.Equal(t, errno.WouldBlock, err)
+	_, err = s.Queue(one, packet.Meta{})
+	require.Equal(t, errno.ConnRefused, err)
+	_, err = s.Queue(one, packet.Meta{})
+	require.NoError(t, err)
+}
+
+// Addresses of two families in one datagram are refused, on connected sockets too.
+func TestUDPMixedFamilies(t *testing.T) {
+	w, a, _ := pair(t)
+	connected, err := a.c.OpenUDP(w.now, core.UDPOptions{Remote: at(b4, 9)})
+	require.NoError(t, err)
+	loose, err := a.c.OpenUDP(w.now, core.UDPOptions{})
+	require.NoError(t, err)
+	require.Equal(t, errno.AFNoSupport, connected.WriteTo(nil, packet.Meta{Local: a6}))
+	require.Equal(t, errno.AFNoSupport, loose.WriteTo(nil, packet.Meta{Remote: at(b4, 9), Local: a6}))
+	require.Equal(t, errno.AFNoSupport, loose.WriteTo(nil, packet.Meta{Remote: at(b6, 9), Local: a4}))
+	w.run()
+	require.Zero(t, a.c.Stats().UDPOut)
+}
+
+// A socket that is bound to a group or broadcast address in order to hear it sends
+// from an address of ours, and if it is connected hears its peer only.
+func TestUDPBoundToGroup(t *testing.T) {
+	for _, group := range []netip.Addr{bcast4, all4, hosts4} {
+		w, a, b := pair(t)
+		w.know(b, x4)
+		open := func(h *host, local, remote netip.AddrPort) *core.UDP {
+			s, err := h.c.OpenUDP(w.now, core.UDPOptions{Local: local, Remote: remote, Broadcast: true, ReuseAddr: true})
+			require.NoError(t, err)
+			return s
+		}
+		peer := open(a, at(a4, 9), netip.AddrPort{})
+		loose := open(b, at(group, 9), netip.AddrPort{})
+		connected := open(b, at(group, 9), at(a4, 9))
+		for s, m := range map[*core.UDP]packet.Meta{loose: {Remote: at(a4, 9)}, connected: {}} {
+			s.Learn(m)
+			require.NoError(t, s.WriteTo([]byte("x"), m))
+			w.run()
+			_, _, got, err := peer.ReadFrom(nil)
+			require.NoError(t, err)
+			require.Equal(t, at(b4, 9), got.Remote)
+		}
+		require.NoError(t, peer.WriteTo([]byte("x"), packet.Meta{Remote: at(group, 9)}))
+		w.run()
+		w.in(b, frameVia(wire.Broadcast, udp4(x4, group, 9, 9, "stranger")))
+		for s, want := range map[*core.UDP]int{loose: 2, connected: 1} {
+			n := 0
+			for ; ; n++ {
+				if _, _, _, err := s.ReadFrom(nil); err != nil {
+					require.Equal(t, errno.WouldBlock, err)
+					break
+				}
+			}
+			require.Equal(t, want, n, "%v", s.RemoteAddr())
+		}
+	}
+}
+
+// Whatever a socket's user leaves behind, Close gives the memory back: datagrams
+// and super-frames, unread, half read, and not sent yet.
+func TestCloseGivesDatagramsBack(t *testing.T) {
+	for name, leave := range map[string]func(s *core.UDP){
+		"unread":    func(*core.UDP) {},
+		"half read": func(s *core.UDP) { _, _, _, _ = s.ReadFrom(make([]byte, 10)) },
+		"all but one read": func(s *core.UDP) {
+			for range 3*40 - 1 {
+				_, _, _, err := s.ReadFrom(make([]byte, 10))
+				require.NoError(t, err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newLinkEnd(t, super, "192.0.2.1/24")
+			b := newLinkEnd(t, super, "192.0.2.2/24")
+			out, err := a.OpenUDP(epoch, core.UDPOptions{Remote: at(b4, 9)})
+			require.NoError(t, err)
+			in, err := b.OpenUDP(epoch, core.UDPOptions{Local: at(b4, 9)})
+			require.NoError(t, err)
+			for range 3 {
+				require.NoError(t, out.WriteTo(make([]byte, 40_000), packet.Meta{Segment: 1000}))
+			}
+			require.Positive(t, a.Stats().Memory)
+			out.Close() // what was written is still sent
+			b.receive(a.frames())
+			require.Zero(t, a.Stats().Memory)
+			require.Positive(t, b.Stats().Memory)
+			leave(in)
+			require.NoError(t, in.WriteTo(make([]byte, 3000), packet.Meta{Remote: at(a4, 9), Segment: 1000}))
+			in.Close()
+			b.frames()
+			require.Zero(t, b.Stats().Memory)
+			require.Zero(t, b.Stats().UDPSockets)
+		})
+	}
+}
+
 // Echo requests that cannot go out come back in the place of their replies.
 func TestPingErrors(t *testing.T) {
 	w, h := alone(t)

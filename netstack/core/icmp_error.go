@@ -22,7 +22,7 @@ const minIPv4PathMTU = 296
 // An unreachable is what an ICMP error says.
 type unreachable struct {
 	err     errno.Errno // OK: nothing to be told
-	port    bool        // the host is there, the port or protocol is not
+	hard    bool        // it will not get better by itself: users of UDP are told
 	mtu     int         // with tooBig: of the next link; zero: an old router that does not say
 	tooBig  bool
 	noReply bool // our own finding: the neighbour does not answer
@@ -41,6 +41,15 @@ var codesIPv4 = [16]errno.Errno{
 	12: errno.HostUnreach, 13: errno.HostUnreach, 14: errno.HostUnreach, 15: errno.HostUnreach,
 }
 
+// hardIPv4 and hardIPv6 are the codes, one bit each, that end all hope in Linux's
+// eyes: the host is there and the port or protocol is not, what was asked for is
+// unknown, or somebody forbids it (a firewall, as a rule). Routes come back, and
+// types of service do not concern us.
+const (
+	hardIPv4 = 1<<2 | 1<<3 | 1<<6 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<13 | 1<<14 | 1<<15
+	hardIPv6 = 1<<1 | 1<<4 | 1<<5 | 1<<6
+)
+
 // codesIPv6 are the codes of an ICMPv6 destination unreachable, RFC 4443 3.1.
 var codesIPv6 = [8]errno.Errno{
 	0: errno.NetUnreach, 1: errno.Acces, 2: errno.HostUnreach, 3: errno.HostUnreach,
@@ -55,9 +64,7 @@ func unreachableIPv4(h *wire.ICMP) unreachable {
 			return unreachable{tooBig: true, mtu: int(h.Rest & 0xffff)}
 		}
 		if int(h.Code) < len(codesIPv4) {
-			u := unreachable{err: codesIPv4[h.Code]}
-			u.port = h.Code == wire.ICMPv4PortUnreachable || h.Code == wire.ICMPv4ProtUnreachable
-			return u
+			return unreachable{err: codesIPv4[h.Code], hard: hardIPv4>>h.Code&1 != 0}
 		}
 	case wire.ICMPv4TimeExceeded:
 		return unreachable{err: errno.HostUnreach}
@@ -70,7 +77,7 @@ func unreachableIPv6(h *wire.ICMP) unreachable {
 	switch h.Type {
 	case wire.ICMPv6Unreachable:
 		if int(h.Code) < len(codesIPv6) {
-			return unreachable{err: codesIPv6[h.Code], port: h.Code == wire.ICMPv6PortUnreachable}
+			return unreachable{err: codesIPv6[h.Code], hard: hardIPv6>>h.Code&1 != 0}
 		}
 	case wire.ICMPv6PacketTooBig:
 		return unreachable{tooBig: true, mtu: int(h.Rest)}
@@ -78,7 +85,7 @@ func unreachableIPv6(h *wire.ICMP) unreachable {
 		return unreachable{err: errno.HostUnreach}
 	case wire.ICMPv6ParamProblem:
 		if h.Code == wire.ICMPv6UnknownNextHeader {
-			return unreachable{err: errno.ProtoNoSupport, port: true}
+			return unreachable{err: errno.ProtoNoSupport, hard: true}
 		}
 	}
 	return unreachable{}

@@ -370,27 +370,3 @@ func TestWriterIsWokenAtHalf(t *testing.T) {
 		require.Equal(t, i == 4, u.take() != 0, i)
 	}
 }
-
-// TestUDPSegmentsNoAllocations: neither writing nor reading in segments costs
-// memory.
-func TestUDPSegmentsNoAllocations(t *testing.T) {
-	a := newLinkEnd(t, super, "192.0.2.1/24")
-	s, err := a.OpenUDP(epoch, core.UDPOptions{Remote: at(b4, 9)})
-	require.NoError(t, err)
-	data, buf := make([]byte, 12000), make([]byte, 65535)
-	bufs := [][]byte{data}
-	s.Learn(packet.Meta{})
-	run := func() {
-		if _, err := s.Queue(bufs, packet.Meta{Segment: 1200}); err != nil {
-			t.Error(err)
-		}
-		s.Flush()
-		a.BeginTurn(epoch)
-		for n := 1; n > 0; {
-			n, _ = a.ifc.Send(epoch, buf)
-		}
-		a.EndTurn(epoch)
-	}
-	run()
-	require.Zero(t, testing.AllocsPerRun(200, run))
-}

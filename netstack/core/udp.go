@@ -276,18 +276,21 @@ func (c *Core) findUDP(in *inbound, h *wire.UDP) *UDP {
 }
 
 // receiveUDPGroup delivers a copy to every socket that hears the group: those
-// bound to it or to all addresses (RFC 1122 4.1.3.3 leaves it to us).
+// bound to it, of which a connected one hears its peer only, or to all addresses
+// (RFC 1122 4.1.3.3 leaves it to us).
 func (c *Core) receiveUDPGroup(in *inbound, h *wire.UDP, payload []byte) wire.Drop {
 	p := c.udp.ports[h.DstPort]
 	d := wire.DropNoSocket
 	if p == nil {
 		return d
 	}
-	for _, s := range p.bound {
-		if match(s.local, in.dst) > 0 {
-			if got := s.take(in, h, payload); d != wire.DropNone {
-				d = got
-			}
+	from := netip.AddrPortFrom(in.src, h.SrcPort)
+	for _, s := range p.all {
+		if match(s.local, in.dst) == 0 || s.remote.IsValid() && s.remote != from {
+			continue
+		}
+		if got := s.take(in, h, payload); d != wire.DropNone {
+			d = got
 		}
 	}
 	return d
@@ -317,8 +320,8 @@ func (s *UDP) take(in *inbound, h *wire.UDP, payload []byte) wire.Drop {
 }
 
 // deliverUDPError tells a connected socket that its peer cannot be reached. As
-// on Linux only what ends all hope is reported: the port is closed; and our own
-// finding that the neighbour does not answer.
+// on Linux only what ends all hope is reported; and our own finding that the
+// neighbour does not answer.
 func (c *Core) deliverUDPError(local, remote netip.AddrPort, u unreachable) wire.Drop {
 	s := c.udp.connected[keyOfPorts(local, remote)]
 	switch {
@@ -326,7 +329,7 @@ func (c *Core) deliverUDPError(local, remote netip.AddrPort, u unreachable) wire
 		return wire.DropNoSocket
 	case u.tooBig:
 		return s.lowerMTU(remote.Addr(), u.mtu)
-	case !u.port && !u.noReply:
+	case !u.hard && !u.noReply:
 		return wire.DropIgnored
 	}
 	s.fail(u.err)

@@ -23,7 +23,8 @@ import (
 // The bounds of a ring.
 const (
 	DefaultBytes = 256 << 10 // Limits.Bytes of zero
-	MaxPackets   = 1 << 14   // more cannot be asked for in Limits.Packets
+	MaxBytes     = 1 << 30   // more cannot be asked for in Limits.Bytes
+	MaxPackets   = 1 << 14   // more cannot be asked for in Limits.Packets; the default may be more
 	MaxDatagram  = 64 << 10  // bytes of one datagram, or of the segments in one
 
 	// bytesPerPacket gives Limits.Packets of zero: one datagram for so many of
@@ -39,8 +40,8 @@ type Limits struct {
 	// Packets is how many datagrams, at most [MaxPackets]. The default is one
 	// for 64 bytes of Bytes, and 256 at least.
 	Packets int
-	// Bytes is how many bytes of datagrams, without metadata. An empty ring takes
-	// one datagram of any size.
+	// Bytes is how many bytes of datagrams, without metadata, at most [MaxBytes].
+	// An empty ring takes one datagram of any size.
 	Bytes int
 }
 
@@ -49,6 +50,7 @@ func (l Limits) orDefault() Limits {
 	if l.Bytes <= 0 {
 		l.Bytes = DefaultBytes
 	}
+	l.Bytes = min(l.Bytes, MaxBytes)
 	if l.Packets <= 0 {
 		return Limits{Packets: max(leastPackets, l.Bytes/bytesPerPacket), Bytes: l.Bytes}
 	}

@@ -3,6 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -267,6 +268,10 @@ func TestDefaultLimits(t *testing.T) {
 	require.Equal(t, Limits{Packets: 1 << 16, Bytes: 4 << 20}, r.Limits())
 	r.SetMaxBytes(4096)
 	require.Equal(t, Limits{Packets: 256, Bytes: 4096}, r.Limits())
+	for _, n := range []int{MaxBytes, MaxBytes + 1, math.MaxInt} {
+		r.SetMaxBytes(n)
+		require.Equal(t, Limits{Packets: MaxBytes / bytesPerPacket, Bytes: MaxBytes}, r.Limits())
+	}
 	r, _ = newRing(Limits{Packets: 5}, 0)
 	r.SetMaxBytes(1 << 20)
 	require.Equal(t, Limits{Packets: 5, Bytes: 1 << 20}, r.Limits())
