@@ -2,6 +2,9 @@ package work
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -65,23 +68,66 @@ type counter struct {
 	_ [120]byte
 }
 
-func measureBulk(ctx context.Context, p *env.Pair, o Options, n int) (*transfer, error) {
-	received := make([]counter, n)
-	var accepted atomic.Int32
-	s, err := serve(p, 1, func(c net.Conn) {
-		i := int(accepted.Add(1)) - 1
-		if i >= n {
+// A sink is where a bulk transfer ends: it reads from connections to their end,
+// and counts.
+type sink struct {
+	flows    []counter // bytes read, in the order in which connections were accepted
+	accepted atomic.Int32
+	readers  sync.WaitGroup // one for each flow
+	fail     func(error)    // is told of connections that end otherwise than by their end
+}
+
+func newSink(n int, fail func(error)) *sink {
+	k := &sink{flows: make([]counter, n), fail: fail}
+	k.readers.Add(n)
+	return k
+}
+
+// handle is what a server does with a connection.
+func (k *sink) handle(c net.Conn) {
+	i := int(k.accepted.Add(1)) - 1
+	if i >= len(k.flows) {
+		return
+	}
+	defer k.readers.Done()
+	buf := make([]byte, bulkChunk)
+	for {
+		m, err := c.Read(buf)
+		k.flows[i].n.Add(int64(m))
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				k.fail(fmt.Errorf("reading: %w", err))
+			}
 			return
 		}
-		buf := make([]byte, bulkChunk)
-		for {
-			m, err := c.Read(buf)
-			received[i].n.Add(int64(m))
-			if err != nil {
-				return
-			}
+	}
+}
+
+// begun is the [gate] that opens when every flow has brought something.
+func (k *sink) begun() bool {
+	for i := range k.flows {
+		if k.flows[i].n.Load() == 0 {
+			return false
 		}
-	})
+	}
+	return true
+}
+
+// total is what all flows have brought.
+func (k *sink) total() (bytes int64) {
+	for i := range k.flows {
+		bytes += k.flows[i].n.Load()
+	}
+	return bytes
+}
+
+// measureBulk sends over n connections. It is an error if one of them fails, or if
+// not all that was written is read in the end.
+func measureBulk(ctx context.Context, p *env.Pair, o Options, n int) (*transfer, error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	k := newSink(n, fail)
+	s, err := serve(p, 1, k.handle)
 	if err != nil {
 		return nil, err
 	}
@@ -91,25 +137,41 @@ func measureBulk(ctx context.Context, p *env.Pair, o Options, n int) (*transfer,
 		return nil, err
 	}
 	defer closeAll(conns)
+	// A writer that waits for room, or a reader, when it is over hears of it so.
+	defer context.AfterFunc(ctx, func() { closeAll(conns) })()
 	var ph phases
 	var writers sync.WaitGroup
+	var written atomic.Int64
 	for _, c := range conns {
-		writers.Go(func() { fill(c, &ph) })
+		writers.Go(func() {
+			n, err := fill(c, &ph)
+			written.Add(n)
+			if err != nil {
+				fail(fmt.Errorf("writing: %w", err))
+			}
+		})
 	}
 	t := &transfer{flows: make([]float64, n)}
+	var began int64
 	snapshot := func(sign float64) func() {
 		return func() {
-			for i := range received {
-				t.flows[i] += sign * float64(received[i].n.Load())
+			began = k.total()
+			for i := range k.flows {
+				t.flows[i] += sign * float64(k.flows[i].n.Load())
 			}
 		}
 	}
-	wall, cpu, err := ph.run(ctx, o, snapshot(-1), snapshot(1))
-	// Readers go on until they have the end, so no writer waits for room. If one
-	// does all the same, the row's time limit closes the pair.
+	wall, cpu, err := ph.run(ctx, o, k.begun, func() bool { return k.total() > began }, snapshot(-1), snapshot(1))
 	writers.Wait()
 	if err != nil {
 		return nil, err
+	}
+	k.readers.Wait() // all flows have begun, so there is one of each
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if read := k.total(); read != written.Load() {
+		return nil, fmt.Errorf("%d bytes were written, and %d read", written.Load(), read)
 	}
 	for _, b := range t.flows {
 		t.bytes += b
@@ -118,16 +180,18 @@ func measureBulk(ctx context.Context, p *env.Pair, o Options, n int) (*transfer,
 	return t, nil
 }
 
-// fill writes until it is told to stop.
-func fill(c net.Conn, ph *phases) {
+// fill writes until it is told to stop, and returns how many bytes that were.
+func fill(c net.Conn, ph *phases) (written int64, err error) {
 	buf := make([]byte, bulkChunk)
 	for i := range buf {
 		buf[i] = byte(i)
 	}
 	for !ph.stopped() {
-		if _, err := c.Write(buf); err != nil {
-			return
+		n, err := c.Write(buf)
+		written += int64(n)
+		if err != nil {
+			return written, err
 		}
 	}
-	c.Close()
+	return written, c.Close()
 }

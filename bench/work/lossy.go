@@ -85,21 +85,26 @@ func (l lossyLink) row() Row {
 					return Result{}, err
 				}
 			}
-			goodput, err := measureGoodput(ctx, p, o)
+			goodput, broken, err := measureGoodput(ctx, p, o)
 			if err != nil {
 				return Result{}, err
 			}
-			res := Result{Note: lossyNote(last.Link)}
+			var res Result
+			if broken != nil {
+				res.note(fmt.Sprintf("the connection broke: %v", broken))
+			}
+			res.note(lossyNote(last.Link))
 			res.add("goodput", "Mbit/s", Higher, goodput)
 			return res, nil
 		},
 	}
 }
 
-// measureGoodput returns what arrives of one connection's data, Mbit/s. It is a
-// bulk transfer that is cut off at the end: what is under way might take long to
-// arrive, and a sender that has given up never ends.
-func measureGoodput(ctx context.Context, p *env.Pair, o Options) (float64, error) {
+// measureGoodput returns what arrives of one connection's data, Mbit/s, and what
+// broke the connection, if something did: a stack that gives up has that figure,
+// too. It is a bulk transfer that is cut off at the end: what is under way might
+// take long to arrive, and a sender that has given up never ends.
+func measureGoodput(ctx context.Context, p *env.Pair, o Options) (goodput float64, broken, err error) {
 	var received atomic.Int64
 	s, err := serve(p, 1, func(c net.Conn) {
 		buf := make([]byte, bulkChunk)
@@ -112,23 +117,32 @@ func measureGoodput(ctx context.Context, p *env.Pair, o Options) (float64, error
 		}
 	})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer s.close()
 	conns, err := dialAll(ctx, p, s.addrs, 1)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	var ph phases
 	var writer sync.WaitGroup
-	writer.Go(func() { fill(conns[0], &ph) })
+	writer.Go(func() {
+		if _, err := fill(conns[0], &ph); err != nil && !ph.stopped() {
+			broken = err
+		}
+	})
 	var begin, end int64
-	wall, _, err := ph.run(ctx, o, func() { begin = received.Load() }, func() { end = received.Load() })
+	// There is no gate at the end: that nothing more arrives is a figure.
+	wall, _, err := ph.run(ctx, o, func() bool { return received.Load() > 0 }, nil,
+		func() { begin = received.Load() }, func() { end = received.Load() })
 	err = errors.Join(err, conns[0].SetWriteDeadline(time.Now()))
 	closeAll(conns)
 	writer.Wait()
+	if err != nil {
+		return 0, nil, err
+	}
 	const bitsPerMbit = 1e6 / 8 // bytes
-	return float64(end-begin) / bitsPerMbit / wall.Seconds(), err
+	return float64(end-begin) / bitsPerMbit / wall.Seconds(), broken, nil
 }
 
 // lossyNote says what of a link's emulation a reader should know.

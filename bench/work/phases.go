@@ -10,6 +10,11 @@ import (
 // end.
 type phases struct{ at atomic.Int32 }
 
+// A gate is where a phase does not end before something has happened, however
+// little time it was given: a figure of what had not begun, or of nothing at
+// all, would be no figure. Nil is open.
+type gate func() bool
+
 const (
 	phaseWarm int32 = iota
 	phaseMeasure
@@ -20,9 +25,15 @@ func (p *phases) measuring() bool { return p.at.Load() == phaseMeasure }
 func (p *phases) stopped() bool   { return p.at.Load() == phaseStop }
 
 // run leads through the phases and returns the time and the CPU time of the
-// measured one. begin and end, if not nil, are called as it begins and ends.
-func (p *phases) run(ctx context.Context, o Options, begin, end func()) (wall, cpu time.Duration, err error) {
+// measured one. The warm-up begins when all have begun, so that no set-up is
+// measured, and the measured phase does not end before something was counted.
+// begin and end, if not nil, are called as it begins and ends. Without an error
+// wall is more than zero.
+func (p *phases) run(ctx context.Context, o Options, begun, counted gate, begin, end func()) (wall, cpu time.Duration, err error) {
 	defer p.at.Store(phaseStop)
+	if err := begun.wait(ctx); err != nil {
+		return 0, 0, err
+	}
 	if err := sleep(ctx, o.warmUp()); err != nil {
 		return 0, 0, err
 	}
@@ -31,13 +42,27 @@ func (p *phases) run(ctx context.Context, o Options, begin, end func()) (wall, c
 	}
 	m := startMeter()
 	p.at.Store(phaseMeasure)
-	err = sleep(ctx, o.Time)
+	if err = sleep(ctx, o.Time); err == nil {
+		err = counted.wait(ctx)
+	}
 	p.at.Store(phaseStop)
 	wall, cpu = m.stop()
 	if end != nil {
 		end()
 	}
 	return wall, cpu, err
+}
+
+// wait returns when the gate is open, or the error of a context that ends
+// sooner.
+func (g gate) wait(ctx context.Context) error {
+	const pause = time.Millisecond
+	for g != nil && !g() {
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // sleep sleeps for d, or returns the error of a context that ends sooner.

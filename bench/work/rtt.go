@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"smolnet/bench/env"
@@ -57,18 +58,20 @@ func (t *tries) cpuEach() float64 {
 }
 
 // repeat has n goroutines do one thing again and again through the phases, and
-// measures how long it takes each time. Operation is made for each goroutine;
-// its first error ends everything and is returned.
+// measures how long it takes each time; the first time of each does not count.
+// Operation is made for each goroutine; its first error ends everything and is
+// returned.
 func repeat(ctx context.Context, o Options, n int, operation func(i int) func() error) (*tries, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var ph phases
 	var wg sync.WaitGroup
 	times := make([]Histogram, n)
+	var begun, counted atomic.Int64
 	for i := range n {
 		do := operation(i)
 		wg.Go(func() {
-			last := time.Now()
+			last, first := time.Now(), true
 			for !ph.stopped() {
 				counts := ph.measuring()
 				if err := do(); err != nil {
@@ -76,14 +79,23 @@ func repeat(ctx context.Context, o Options, n int, operation func(i int) func() 
 					return
 				}
 				now := time.Now()
+				if first {
+					begun.Add(1)
+					first = false
+				}
 				if counts {
+					if times[i].Count() == 0 {
+						counted.Add(1)
+					}
 					times[i].Add(now.Sub(last))
 				}
 				last = now
 			}
 		})
 	}
-	wall, cpu, err := ph.run(ctx, o, nil, nil)
+	all := func() bool { return begun.Load() == int64(n) }
+	some := func() bool { return counted.Load() > 0 }
+	wall, cpu, err := ph.run(ctx, o, all, some, nil, nil)
 	if err == nil {
 		wg.Wait() // each is at most one operation from its end
 		err = context.Cause(ctx)

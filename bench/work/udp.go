@@ -2,7 +2,7 @@ package work
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -75,15 +75,28 @@ func newDatagramFlow() *datagramFlow {
 }
 
 // measure runs both sides and adds what they did to res. The functions send or
-// receive some datagrams and return how many.
+// receive some datagrams and return how many. The first error of either ends it.
 func (f *datagramFlow) measure(ctx context.Context, o Options, in net.PacketConn, send, receive func() (int, error), res *Result) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var sender, receiver sync.WaitGroup
-	var sendErr error
-	receiver.Go(func() { f.receive(receive) })
-	sender.Go(func() { sendErr = f.send(send) })
-	var counted int64
-	count := func(sign int64) func() { return func() { counted += sign * f.received.Load() } }
-	wall, cpu, err := f.run(ctx, o, count(-1), count(1))
+	var closing atomic.Bool
+	receiver.Go(func() {
+		if err := f.receive(receive); !closing.Load() {
+			fail(fmt.Errorf("receiving: %w", err))
+		}
+	})
+	sender.Go(func() {
+		if err := f.send(send); err != nil {
+			fail(fmt.Errorf("sending: %w", err))
+		}
+	})
+	var began, counted int64
+	begun := func() bool { return f.received.Load() > 0 }
+	some := func() bool { return f.received.Load() > began }
+	wall, cpu, err := f.run(ctx, o, begun, some,
+		func() { began = f.received.Load() },
+		func() { counted = f.received.Load() - began })
 	sender.Wait()
 	// What is still under way arrives, or is lost.
 	for end := time.Now().Add(datagramLost); f.received.Load() < f.sent.Load() && time.Now().Before(end); {
@@ -91,13 +104,20 @@ func (f *datagramFlow) measure(ctx context.Context, o Options, in net.PacketConn
 			break
 		}
 	}
+	closing.Store(true)
 	in.Close()
 	receiver.Wait()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return err
+	}
 	sent := f.sent.Load()
 	res.add("rate", "k/s", Higher, float64(counted)/wall.Seconds()/1e3)
-	res.add("CPU", "us", Lower, micros(cpu)/float64(max(counted, 1)))
-	res.add("loss", "%", Lower, 100*float64(sent-f.received.Load())/float64(max(sent, 1)))
-	return errors.Join(err, sendErr)
+	res.add("CPU", "us", Lower, micros(cpu)/float64(counted))
+	res.add("loss", "%", Lower, 100*float64(sent-f.received.Load())/float64(sent))
+	return nil
 }
 
 func (f *datagramFlow) send(send func() (int, error)) error {
@@ -125,12 +145,13 @@ func (f *datagramFlow) send(send func() (int, error)) error {
 	return nil
 }
 
-func (f *datagramFlow) receive(receive func() (int, error)) {
+// receive ends with an error, if only that the socket was closed.
+func (f *datagramFlow) receive(receive func() (int, error)) error {
 	due := 0
 	for {
 		n, err := receive()
 		if err != nil {
-			return
+			return err
 		}
 		f.received.Add(int64(n))
 		for due += n; due >= datagramCredit; due -= datagramCredit {
@@ -142,19 +163,27 @@ func (f *datagramFlow) receive(receive func() (int, error)) {
 	}
 }
 
+// whole makes it an error that a datagram has another length than all have.
+func whole(n int, err error) error {
+	if err == nil && n != datagramSize {
+		err = fmt.Errorf("a datagram of %d bytes in the place of %d", n, datagramSize)
+	}
+	return err
+}
+
 func sendOne(c net.PacketConn, to net.Addr) func() (int, error) {
 	buf := make([]byte, datagramSize)
 	return func() (int, error) {
-		_, err := c.WriteTo(buf, to)
-		return 1, err
+		n, err := c.WriteTo(buf, to)
+		return 1, whole(n, err)
 	}
 }
 
 func receiveOne(c net.PacketConn) func() (int, error) {
-	buf := make([]byte, datagramSize)
+	buf := make([]byte, datagramSize+1)
 	return func() (int, error) {
-		_, _, err := c.ReadFrom(buf)
-		return 1, err
+		n, _, err := c.ReadFrom(buf)
+		return 1, whole(n, err)
 	}
 }
 
@@ -198,5 +227,14 @@ func sendBatch(b batcher, to net.Addr) func() (int, error) {
 
 func receiveBatch(b batcher) func() (int, error) {
 	ms := messages(nil)
-	return func() (int, error) { return b.ReadBatch(ms, 0) }
+	for i := range ms {
+		ms[i].Buffers[0] = make([]byte, datagramSize+1)
+	}
+	return func() (int, error) {
+		n, err := b.ReadBatch(ms, 0)
+		for i := range n {
+			err = whole(ms[i].N, err)
+		}
+		return n, err
+	}
 }

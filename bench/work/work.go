@@ -42,6 +42,14 @@ func (r *Result) add(name, unit string, better Better, value float64) {
 	r.Metrics = append(r.Metrics, Metric{Name: name, Unit: unit, Value: value, Better: better})
 }
 
+// note adds a sentence to the note.
+func (r *Result) note(s string) {
+	if r.Note != "" && s != "" {
+		r.Note += "; "
+	}
+	r.Note += s
+}
+
 // Options say how long to measure.
 type Options struct {
 	// Time to measure, after a warm-up of a fifth of it.
@@ -100,6 +108,7 @@ func (r *Row) Measure(ctx context.Context, name string, cfg env.Config, o Option
 	stop := context.AfterFunc(ctx, func() { p.Close() })
 	res, err = r.Run(ctx, p, o)
 	if !stop() {
+		p.Close() // returns when the one that has begun is done; why it was is the error
 		return res, context.Cause(ctx)
 	}
 	return res, errors.Join(err, p.Close())

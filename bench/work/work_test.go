@@ -52,6 +52,7 @@ func TestRows(t *testing.T) {
 				}
 				require.NotEmpty(t, have)
 				require.Equal(t, figures, have)
+				require.Positive(t, res.Metrics[0].Value, "%s: what the row is about", stack)
 			}
 		})
 	}
