@@ -34,8 +34,9 @@ func (c *comparison) run(ctx context.Context) error {
 			}
 		}
 		if ctx.Err() != nil {
+			c.report.EndedEarly = true
 			fmt.Fprintln(c.out, "\nended early")
-			return context.Cause(ctx)
+			break
 		}
 	}
 	if c.report.Busy > 0 {
@@ -43,6 +44,12 @@ func (c *comparison) run(ctx context.Context) error {
 	}
 	if c.failed > 0 {
 		return fmt.Errorf("%d of %d runs failed", c.failed, c.report.Runs)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if c.report.Runs == 0 {
+		return errors.New("nothing could be measured")
 	}
 	return nil
 }
@@ -61,7 +68,7 @@ func (c *comparison) row(ctx context.Context, r *work.Row) report.Row {
 	if r.Rounds > 0 {
 		rounds = min(rounds, r.Rounds)
 	}
-	for range rounds {
+	for round := range rounds {
 		for _, stack := range stacks {
 			if row.Missing[stack] != "" {
 				continue
@@ -82,7 +89,11 @@ func (c *comparison) row(ctx context.Context, r *work.Row) report.Row {
 			default:
 				c.report.Runs++
 				c.failed++
-				row.Miss(stack, "failed: "+err.Error())
+				when := ""
+				if round > 0 {
+					when = fmt.Sprintf(" in round %d", round+1)
+				}
+				row.Miss(stack, "failed"+when+": "+err.Error())
 			}
 		}
 	}

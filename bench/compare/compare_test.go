@@ -22,7 +22,7 @@ import (
 
 func TestWrongFlags(t *testing.T) {
 	for _, args := range []string{
-		"-nosuch", "-rows (", "-rows nothing-like-this", "-envs smolnet,abc", "-envs ", "-rounds -1", "-rounds x", "-time -1s",
+		"-nosuch", "-rows (", "-rows nothing-like-this", "-envs smolnet,abc", "-envs smolnet,smolnet", "-envs ", "-rounds -1", "-rounds x", "-time -1s",
 		"-buffers 17", "-idle x", "-idle 0", "-scale 99999999", "extra",
 	} {
 		_, err := parse(strings.Split(args, " "))
@@ -147,7 +147,48 @@ func TestInterrupt(t *testing.T) {
 	require.Len(t, c.report.Rows, 1)
 	require.Len(t, c.report.Rows[0].Figures[0].Stacks, 3)
 	require.Contains(t, out.String(), "ended early")
+	require.True(t, c.report.EndedEarly)
 	require.FileExists(t, filepath.Join(dir, report.JSONFile))
+}
+
+// TestFilesAreCheckedFirst: nobody measures for an hour to hear then that there is
+// no such folder.
+func TestFilesAreCheckedFirst(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, []byte("no markers"), 0o600))
+	for _, args := range [][]string{
+		{"-out", filepath.Join(file, "below")}, {"-readme", file}, {"-readme", file + "x"}, {"-cpuprofile", filepath.Join(dir, "no", "file")},
+	} {
+		var out strings.Builder
+		require.Error(t, run(context.Background(), append(args, "-tiny"), &out), args)
+		require.Empty(t, out.String(), "measured")
+	}
+	require.NoError(t, report.CheckFolder(filepath.Join(dir, "a", "b")))
+	left, err := os.ReadDir(filepath.Join(dir, "a", "b"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func TestNothingMeasured(t *testing.T) {
+	s := script{run: func(string, int) (work.Result, error) { return work.Result{}, env.ErrUnavailable }}
+	require.ErrorContains(t, comparisonOf(io.Discard, 2, s.row("x")).run(context.Background()), "nothing could be measured")
+}
+
+// TestFailsLater keeps what earlier rounds measured, and says that there are fewer.
+func TestFailsLater(t *testing.T) {
+	s := script{run: func(name string, n int) (work.Result, error) {
+		if name == env.GVisor && n > 3 {
+			return work.Result{}, errors.New("broken\nbadly")
+		}
+		return one(1)
+	}}
+	var out strings.Builder
+	c := comparisonOf(&out, 3, s.row("x"))
+	require.ErrorContains(t, c.run(context.Background()), "1 of 8 runs failed")
+	require.Len(t, c.report.Rows[0].Figures[0].Stacks[env.GVisor].Values, 1)
+	require.Contains(t, out.String(), "  gvisor: failed in round 2: broken; badly\n")
+	require.Contains(t, string(c.report.Markdown()), "\n\n- x, gvisor: failed in round 2: broken; badly\n")
 }
 
 func TestNothingWritten(t *testing.T) {

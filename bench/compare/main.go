@@ -59,6 +59,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if s.list {
 		return list(out, s.rows)
 	}
+	if err := s.checkFiles(); err != nil {
+		return err
+	}
 	if s.profile != "" {
 		f, err := os.Create(s.profile)
 		if err != nil {
@@ -72,7 +75,26 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	c := comparison{settings: s, out: out, report: &report.Report{Machine: report.ThisMachine(time.Now(), args)}}
 	err = c.run(ctx)
-	return errors.Join(err, c.write())
+	failed := c.write()
+	if failed != nil && ctx.Err() != nil {
+		return failed // not hidden behind the user's wish to end
+	}
+	return errors.Join(err, failed)
+}
+
+// checkFiles says what could not be written, before time is spent on measuring.
+func (s *settings) checkFiles() error {
+	if s.out != "" {
+		if err := report.CheckFolder(s.out); err != nil {
+			return fmt.Errorf("-out: %w", err)
+		}
+	}
+	if s.readme != "" {
+		if err := report.CheckReadme(s.readme); err != nil {
+			return fmt.Errorf("-readme: %w", err)
+		}
+	}
+	return nil
 }
 
 // write makes the files that were asked for, of what was measured so far.
@@ -129,7 +151,10 @@ func parse(args []string) (settings, error) {
 		return s, err
 	}
 	s.stacks = strings.Split(*envs, ",")
-	for _, name := range s.stacks {
+	for i, name := range s.stacks {
+		if slices.Contains(s.stacks[:i], name) {
+			return s, cli.Usagef("-envs: %s is there twice", name)
+		}
 		if !slices.Contains(env.Names(), name) {
 			return s, cli.Usagef("-envs: no stack is named %q, there are %s", name, strings.Join(env.Names(), ", "))
 		}

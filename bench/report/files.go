@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,6 +41,36 @@ const (
 // ErrNoMarkers is returned for a document without the two lines.
 var ErrNoMarkers = fmt.Errorf("there are no lines %q and %q in this order", readmeBegin, readmeEnd)
 
+// CheckFolder makes the folder if need be, and returns why [Report.Write] could
+// not write to it.
+func CheckFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+JSONFile+"-")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// CheckReadme returns why [Report.UpdateReadme] could not write to the file.
+func CheckReadme(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return err
+	}
+	if _, err := replaceLatest(text, nil); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
 // UpdateReadme replaces what stands between the markers in a file.
 func (r *Report) UpdateReadme(path string) error {
 	text, err := os.ReadFile(path)
@@ -74,15 +105,33 @@ func (r *Report) Markdown() []byte {
 	if r.Busy > 0 {
 		fmt.Fprintf(&b, "Before %d of %d runs other programs kept the machine busy.\n", r.Busy, r.Runs)
 	}
+	if r.EndedEarly {
+		fmt.Fprint(&b, "The run was ended early: rows are missing, and the last ones may have fewer rounds.\n")
+	}
 	var stacks []string
 	for _, row := range r.Rows {
+		if len(row.Figures) == 0 {
+			continue // what there is to say of it is among the remarks
+		}
 		if have := row.Stacks(); !slices.Equal(have, stacks) {
 			stacks = have
 			tableHead(&b, stacks)
 		}
 		row.writeMarkdown(&b, stacks)
 	}
+	r.writeRemarks(&b)
 	return b.Bytes()
+}
+
+// writeRemarks lists which figures are missing or need a word, and why.
+func (r *Report) writeRemarks(b *bytes.Buffer) {
+	separator := "\n"
+	for _, row := range r.Rows {
+		for _, remark := range row.remarks() {
+			fmt.Fprintf(b, "%s- %s, %s\n", separator, row.Name, remark)
+			separator = ""
+		}
+	}
 }
 
 // tableHead begins a table for the rows that were run over these stacks.

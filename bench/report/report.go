@@ -3,7 +3,9 @@
 package report
 
 import (
+	"maps"
 	"slices"
+	"strings"
 
 	"smolnet/bench/env"
 	"smolnet/bench/work"
@@ -16,6 +18,8 @@ type Report struct {
 	// Busy is before how many of the Runs the machine did not get quiet.
 	Busy int `json:"busy"`
 	Runs int `json:"runs"`
+	// EndedEarly: the user did not wait for all rows and rounds.
+	EndedEarly bool `json:"ended_early,omitempty"`
 }
 
 // A Row is what became of one row of the table of works.
@@ -24,7 +28,8 @@ type Row struct {
 	About   string   `json:"about"`
 	Link    string   `json:"link,omitempty"`
 	Figures []Figure `json:"figures"`
-	// Missing says of stacks without figures why they have none.
+	// Missing says of stacks without figures, or with those of fewer rounds, why
+	// that is so.
 	Missing map[string]string `json:"missing,omitempty"`
 	// Notes are what a reader must know of a stack's runs.
 	Notes map[string]string `json:"notes,omitempty"`
@@ -84,7 +89,22 @@ func (r *Row) Add(stack string, res work.Result) {
 	}
 }
 
-// Miss notes why a stack has no figures.
+// remarks are a line for each stack that something is missing or noted of.
+func (r *Row) remarks() (lines []string) {
+	for _, what := range []map[string]string{r.Missing, r.Notes} {
+		for _, s := range slices.Sorted(maps.Keys(what)) {
+			lines = append(lines, s+": "+oneLine(what[s]))
+		}
+	}
+	return lines
+}
+
+// oneLine joins the lines of a text that came from elsewhere.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// Miss notes why a stack has no figures, or no more.
 func (r *Row) Miss(stack, reason string) {
 	if r.Missing == nil {
 		r.Missing = make(map[string]string)

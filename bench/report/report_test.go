@@ -162,12 +162,20 @@ func TestMarkdown(t *testing.T) {
 	require.Contains(t, text, "| walk/fast | speed, km/h | 20.0 (10.0-30.0) | 5.00 (2.50-7.50) | - | 4.00x | - |\n")
 	require.Contains(t, text, "|  | CPU, s | 1.00 (1.00-1.00) |")
 	require.Contains(t, text, "Before 1 of 6 runs")
+	require.Contains(t, text, "|\n\n- walk/fast, kernel: left out: no shoes\n- walk/fast, gvisor: limps\n")
+	require.NotContains(t, text, "ended early")
 	r := example()
 	r.Rows = append(r.Rows, r.Rows[0], Row{Name: "alone"})
 	r.Rows[2].Add(env.Smolnet, work.Result{Metrics: []work.Metric{{Name: "count", Value: 3}}})
 	text = string(r.Markdown())
 	require.Equal(t, 2, strings.Count(text, "| work |"), "a table for each set of stacks")
 	require.Contains(t, text, "\n| work | figure | smolnet |\n|---|---|---|\n| alone | count | 3.00 |\n")
+	none := Row{Name: "none"}
+	none.Miss(env.GVisor, "left out: no\nreason\n")
+	text = string((&Report{Rows: []Row{none}, EndedEarly: true}).Markdown())
+	require.NotContains(t, text, "|", "a table of nothing")
+	require.Contains(t, text, "\n\n- none, gvisor: left out: no; reason\n")
+	require.Contains(t, text, "ended early")
 }
 
 func TestReadme(t *testing.T) {

@@ -98,10 +98,22 @@ func (r *Row) WriteText(out io.Writer) error {
 	if r.Link != "" {
 		title += " (" + r.Link + ")"
 	}
-	stacks := r.Stacks()
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%s: %s\n", title, r.About)
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	if len(r.Figures) > 0 {
+		r.writeTable(&b)
+	}
+	for _, remark := range r.remarks() {
+		fmt.Fprintf(&b, "  %s\n", remark)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// writeTable prints the figures, a line for each.
+func (r *Row) writeTable(b *strings.Builder) {
+	stacks := r.Stacks()
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "  \t")
 	for _, s := range stacks {
 		fmt.Fprintf(w, "%s\t", s)
@@ -121,11 +133,4 @@ func (r *Row) WriteText(out io.Writer) error {
 		fmt.Fprintln(w)
 	}
 	w.Flush()
-	for _, what := range []map[string]string{r.Missing, r.Notes} {
-		for _, s := range slices.Sorted(maps.Keys(what)) {
-			fmt.Fprintf(&b, "  %s: %s\n", s, what[s])
-		}
-	}
-	_, err := io.WriteString(out, b.String())
-	return err
 }

@@ -7,15 +7,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"smolnet/bench/env"
 )
+
+// sizeLimit is how long the go command has for a program: it may have to compile
+// the whole standard library.
+const sizeLimit = 10 * time.Minute
 
 // sizeRow is the row of program sizes. The programs do the same: they connect,
 // say hello, and print the answer.
 func sizeRow() Row {
 	return Row{
-		Name: "size/hello", About: "size of a stripped program that makes a TCP connection; kernel: package net", Rounds: 1,
+		Name: "size/hello", About: "size of a stripped program that makes a TCP connection; kernel: package net", Rounds: 1, Limit: sizeLimit,
 		Make: func(name string, _ env.Config) (*env.Pair, error) { return env.Bare(name), nil },
 		Run:  programSize,
 	}

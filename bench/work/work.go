@@ -83,6 +83,9 @@ type Row struct {
 	Connections int
 	// Rounds is how often it is worth running at most, zero for any number.
 	Rounds int
+	// Limit is how long a run may take. Zero: what fits the time to measure and
+	// the Connections.
+	Limit time.Duration
 	// Make makes the pair of the named stack. Nil stands for [env.Make].
 	Make func(name string, cfg env.Config) (*env.Pair, error)
 	// Run measures. It ends when ctx does, leaves no goroutine behind, and may
@@ -114,9 +117,13 @@ func (r *Row) Measure(ctx context.Context, name string, cfg env.Config, o Option
 	return res, errors.Join(err, p.Close())
 }
 
-// limit is how long a run may take: the time to measure several times over, and
-// as much for each connection as the slowest stack needs to make it.
+// limit is how long a run may take: if the row does not say, the time to measure
+// several times over, and as much for each connection as the slowest stack needs
+// to make it.
 func (r *Row) limit(o Options) time.Duration {
+	if r.Limit > 0 {
+		return r.Limit
+	}
 	const atLeast, runs, perConnection = 30 * time.Second, 20, time.Millisecond
 	return atLeast + runs*o.Time + time.Duration(r.Connections)*perConnection
 }

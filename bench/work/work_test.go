@@ -176,6 +176,7 @@ func TestLimitGrows(t *testing.T) {
 	few, many := Row{}, Row{Connections: 100_000}
 	require.Greater(t, many.limit(Options{}), few.limit(Options{}))
 	require.Greater(t, few.limit(Options{Time: time.Second}), few.limit(Options{}))
+	require.Equal(t, time.Hour, (&Row{Limit: time.Hour}).limit(Options{Time: time.Second}))
 }
 
 // droppy loses every tenth datagram.
