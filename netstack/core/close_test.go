@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"net/netip"
 	"sync"
 	"testing"
 
@@ -36,6 +37,35 @@ func TestCloseLeavesRings(t *testing.T) {
 	ping.Close()
 	w.run()
 	require.Zero(t, a.c.Stats().Memory)
+}
+
+// When a core ends every peer is told, in one turn, however many sockets have
+// nothing to say.
+func TestCloseResetsAll(t *testing.T) {
+	const silent, spoken = 1000, 20
+	w, a, b := pair(t)
+	b.listen(w.now, core.ListenOptions{Local: port(80)})
+	dial := func(to string) *core.TCP {
+		c, err := a.c.DialTCP(w.now, core.DialOptions{Remote: netip.MustParseAddrPort(to)})
+		require.NoError(t, err)
+		return c
+	}
+	for range spoken {
+		dial("192.0.2.2:80")
+	}
+	w.run()
+	for range silent { // nobody answers there
+		dial("192.0.2.9:80")
+	}
+	w.run()
+	require.Equal(t, silent+spoken, a.c.Stats().Connections)
+	a.c.Close(w.now)
+	for buf := make([]byte, 14+testMTU); ; {
+		if n, _ := a.eth.Send(w.now, buf); n == 0 {
+			break
+		}
+	}
+	require.EqualValues(t, spoken, a.c.Stats().TCPResetsOut)
 }
 
 // TestCloseWithUsersInside has one reader and one writer in the rings when the

@@ -34,7 +34,8 @@ const (
 	// MaxBacklog is the largest backlog of a listener; more counts as this.
 	MaxBacklog = 65535
 	// maxTimers is how many timers of connections, and as many of TIME-WAIT
-	// records, one turn runs: thousands may come at the same instant.
+	// records, one turn runs or finds moved out: thousands may come at the same
+	// instant.
 	maxTimers = 1024
 	// MaxPings is the number of echo sockets, one for each identifier.
 	MaxPings = 1 << 15

@@ -120,11 +120,13 @@ func (c *Core) BeginTurn(now clock.Time) {
 		ifc.silent = false
 	}
 	for range maxTimers { // if there are more, Deadline has passed
-		s, ok := c.timers.Pop(now)
-		if !ok {
+		s, due, more := c.timers.Step(now)
+		if due {
+			s.enqueue()
+		}
+		if !more {
 			break
 		}
-		s.enqueue()
 	}
 	c.timeWait.expire(now)
 	c.expireRoutes(now)

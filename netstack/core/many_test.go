@@ -267,6 +267,30 @@ func TestManyTimersAtOnce(t *testing.T) {
 	require.Equal(t, idle, m.a.c.Stats().Memory)
 }
 
+// Timers that were moved out are found so in several turns, too: that is as much
+// work as to run them.
+func TestManyMovedTimersAtOnce(t *testing.T) {
+	const n = 3000
+	m := newMany(t, n)
+	m.w.pass(5 * time.Second)
+	for _, c := range m.clients {
+		_, _ = c.Write([]byte("text"))
+	}
+	m.w.run() // all is acknowledged: the retransmission timers are off, the pages' are a second away
+	m.w.now = m.w.now.Add(500 * time.Millisecond)
+	sent := m.a.c.Stats().FramesOut
+	turns := 0
+	for ; turns < 100; turns++ {
+		if at := m.a.c.Deadline(); !at.Due(m.w.now) {
+			break
+		}
+		m.a.turn(m.w.now)
+	}
+	require.Greater(t, turns, 2, "all in one turn")
+	require.Less(t, turns, 100)
+	require.Equal(t, sent, m.a.c.Stats().FramesOut)
+}
+
 // BenchmarkScattered is a message of 100 bytes from stream to stream, and its
 // part of an acknowledgment, each time on another connection of many: what
 // fetching a connection into the cache costs shows with the number.

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 
 	"smolnet/netstack/clock"
@@ -34,7 +35,11 @@ func (ifc *Interface) Send(now clock.Time, b []byte) (int, phy.Offload) {
 		return 0, phy.Offload{}
 	}
 	ifc.silent = false
-	for attempts := sendAttempts; ; {
+	attempts := sendAttempts
+	if ifc.core.closed {
+		attempts = math.MaxInt // there may be no other turn, and no socket does more than to end
+	}
+	for {
 		if ifc.outbox.n > 0 {
 			if n := ifc.sendControl(now, b); n > 0 {
 				return ifc.sent(n), phy.Offload{}

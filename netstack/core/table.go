@@ -39,8 +39,8 @@ type tabled[T any] interface {
 const (
 	// segBuckets is the number of buckets that are allocated at once.
 	segBuckets = 256
-	// bucketsPerEntry bounds how long the search is: with two, one of eight
-	// entries has another one before it.
+	// bucketsPerEntry bounds how long the search is: with two, one of four or
+	// five entries has another one before it.
 	bucketsPerEntry = 2
 	// shrinkShare is the part of the buckets, one in so many, that are in use
 	// before the table shrinks.
@@ -142,12 +142,10 @@ func (t *table[T]) grow() {
 
 // shrink takes the last bucket away, and moves what is in it.
 func (t *table[T]) shrink() {
-	var none T
 	t.size--
 	last := t.bucket(t.size)
 	t.mask = 1<<bits.Len32(t.size-1) - 1
 	t.rehash(last)
-	*last = none
 	// One segment stays in reserve, for a table that grows again at once.
 	if used := int(t.size+segBuckets-1) / segBuckets; len(t.segs) > used+1 {
 		t.segs[len(t.segs)-1] = nil

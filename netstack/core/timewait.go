@@ -65,14 +65,16 @@ func (t *timeWaits) forget(w *timeWait) {
 	t.pool.Unreserve(recordCharge)
 }
 
-// expire forgets the records whose time is over, or a bounded number of them.
+// expire forgets the records whose time is over; it looks at a bounded number.
 func (t *timeWaits) expire(now clock.Time) {
 	for range maxTimers {
-		w, ok := t.timers.Pop(now)
-		if !ok {
+		w, due, more := t.timers.Step(now)
+		if due {
+			t.forget(w)
+		}
+		if !more {
 			return
 		}
-		t.forget(w)
 	}
 }
 
@@ -90,10 +92,6 @@ func (c *Core) receiveTimeWait(now clock.Time, in *inbound, w *timeWait, h *wire
 		w.rec.Ack(now, &ack)
 		c.drop(c.answerTCP(in, &ack))
 	}
-	if at := w.rec.Deadline(); at.IsSet() {
-		c.timeWait.timers.Set(&w.timer, w, at)
-	} else {
-		c.timeWait.forget(w) // a reset ended it
-	}
+	c.timeWait.timers.Set(&w.timer, w, w.rec.Deadline())
 	return d, true
 }

@@ -80,19 +80,32 @@ func (q *Queue[T]) Next() clock.Time {
 // Pop removes and returns one owner whose deadline is due. Called until ok is
 // false, it returns all of them, the earliest first, and Next is later than now.
 func (q *Queue[T]) Pop(now clock.Time) (v T, ok bool) {
-	// Every round but the last moves an entry beyond now, so that there are at
-	// most as many as entries.
-	for len(q.heap) > 0 && q.heap[0].key <= now {
-		it := &q.heap[0]
-		if it.key == it.entry.deadline {
-			v = it.owner
-			q.remove(0)
-			return v, true
-		}
+	// Every round but the last moves an entry to its deadline, so that there are
+	// at most as many as entries.
+	for more := true; more && !ok; {
+		v, ok, more = q.Step(now)
+	}
+	return v, ok
+}
+
+// Step is a part of Pop, for those who have to bound what they do at once: it
+// looks at one entry whose place says that it is due. If its deadline is, it
+// removes the entry and returns the owner; if that was moved out, the entry goes
+// to its new place. It reports whether there was such an entry; if not, Next is
+// later than now.
+func (q *Queue[T]) Step(now clock.Time) (v T, ok, more bool) {
+	if len(q.heap) == 0 || q.heap[0].key > now {
+		return v, false, false
+	}
+	it := &q.heap[0]
+	if it.key != it.entry.deadline {
 		it.key = it.entry.deadline
 		q.down(0)
+		return v, false, true
 	}
-	return v, false
+	v = it.owner
+	q.remove(0)
+	return v, true, true
 }
 
 // Len returns the number of deadlines that are set.

@@ -113,6 +113,32 @@ func TestLaterMovesStayInPlace(t *testing.T) {
 	require.Zero(t, q.Next())
 }
 
+// A step looks at one entry: it returns it, or finds that it was moved out.
+func TestStep(t *testing.T) {
+	var q Queue[int]
+	var a, b, c Entry
+	for i, e := range []*Entry{&a, &b, &c} {
+		q.Set(e, i, 10)
+	}
+	q.Set(&a, 0, 30)
+	q.Set(&b, 1, 40)
+	moved, popped := 0, 0
+	for range 3 {
+		v, ok, more := q.Step(20)
+		require.True(t, more)
+		if ok {
+			popped++
+			require.Equal(t, 2, v)
+		} else {
+			moved++
+		}
+	}
+	require.Equal(t, [2]int{2, 1}, [2]int{moved, popped})
+	_, ok, more := q.Step(20)
+	require.False(t, ok || more)
+	require.Equal(t, clock.Time(30), q.Next())
+}
+
 func TestRemoveOfUnqueued(t *testing.T) {
 	var q Queue[int]
 	var e Entry
