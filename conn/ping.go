@@ -56,14 +56,12 @@ func OpenPing(st *netstack.Stack, network string, local, remote netip.Addr) (*Pi
 	case err != nil:
 		return nil, err
 	}
-	c.is6 = local.Unmap().Is6()
-	if local.IsValid() {
-		c.local = *ipAddr(local)
-	}
 	if remote.IsValid() {
 		c.remote = ipAddr(remote)
-		c.is6 = remote.Unmap().Is6()
+		local = c.s.LocalAddr().WithZone(local.Zone())
 	}
+	c.local = *ipAddr(local)
+	c.is6 = local.Unmap().Is6()
 	return c, nil
 }
 
@@ -143,15 +141,24 @@ func (c *Ping) WriteEcho(b []byte, to netip.Addr, seq uint16) error {
 
 // write sends a request. Without seq it takes the next number.
 func (c *Ping) write(b []byte, to netip.Addr, seq *uint16) error {
+	err := c.send(b, to, seq)
+	if err == nil {
+		return nil
+	}
 	addr := c.remoteAddr()
 	if to.IsValid() {
 		addr = ipAddr(to)
 	}
+	return c.fail("write", "sendto", addr, err)
+}
+
+// send queues a request, once there is room for it.
+func (c *Ping) send(b []byte, to netip.Addr, seq *uint16) error {
 	if err := c.checkDestination(to); err != nil {
-		return c.fail("write", "sendto", addr, err)
+		return err
 	}
 	if err := c.enter(&c.out); err != nil {
-		return c.fail("write", "", addr, err)
+		return err
 	}
 	defer c.release(&c.out)
 	if seq == nil {
@@ -162,14 +169,13 @@ func (c *Ping) write(b []byte, to netip.Addr, seq *uint16) error {
 	m := packet.Meta{Remote: netip.AddrPortFrom(to.Unmap(), *seq)}
 	for {
 		if err := c.pending(&c.out); err != nil {
-			return c.fail("write", "sendto", addr, err)
+			return err
 		}
 		if err := c.learn(c.s, m); err != nil {
-			return c.fail("write", "sendto", addr, err)
+			return err
 		}
-		err := c.s.WriteTo(b, m)
-		if err != errno.WouldBlock {
-			return c.fail("write", "sendto", addr, err)
+		if err := c.s.WriteTo(b, m); err != errno.WouldBlock {
+			return err
 		}
 		c.out.wait()
 	}
@@ -189,8 +195,12 @@ func (c *Ping) checkDestination(to netip.Addr) error {
 	return nil
 }
 
-// Read implements net.Conn: it reads the data of the next reply.
+// Read implements net.Conn: it reads the data of the next reply. A read into no
+// room at all returns at once.
 func (c *Ping) Read(b []byte) (int, error) {
+	if c.ok() && len(b) == 0 && !c.closed.Load() {
+		return 0, nil
+	}
 	n, _, _, err := c.ReadEcho(b)
 	return n, err
 }

@@ -44,6 +44,59 @@ func TestPingErrorSaysWhich(t *testing.T) {
 	})
 }
 
+// TestPingLocalAddr: a connected socket knows which address it sends from.
+func TestPingLocalAddr(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		for local, remote := range map[netip.Addr]netip.Addr{addrA: addrB, addrA6: addrB6} {
+			for _, from := range []netip.Addr{{}, local} {
+				p, err := conn.OpenPing(l.a, "ping", from, remote)
+				require.NoError(t, err)
+				require.Equal(t, local.String(), p.LocalAddr().String())
+				require.Equal(t, remote.String(), p.RemoteAddr().String())
+				n, err := p.Read(nil) // returns without a reply
+				require.NoError(t, err)
+				require.Zero(t, n)
+				require.NoError(t, p.Close())
+				_, err = p.Read(nil)
+				requireOpError(t, err, "read", net.ErrClosed)
+			}
+			p, err := conn.OpenPing(l.a, "ping", local, netip.Addr{})
+			require.NoError(t, err)
+			require.Equal(t, local.String(), p.LocalAddr().String())
+			require.Nil(t, p.RemoteAddr())
+		}
+	})
+}
+
+// TestPingNoAllocations: a request and its reply cost no memory.
+func TestPingNoAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("sync.Pool forgets on purpose")
+	}
+	l := connect(t, phy.PipeConfig{})
+	loose, err := conn.OpenPing(l.a, "ping", addrA, netip.Addr{})
+	require.NoError(t, err)
+	connected, err := conn.OpenPing(l.a, "ping", netip.Addr{}, addrB6)
+	require.NoError(t, err)
+	b := make([]byte, 56)
+	f := func() {
+		if err := loose.WriteEcho(b, addrB, 1); err != nil {
+			t.Error(err)
+		}
+		if _, err := connected.Write(b); err != nil {
+			t.Error(err)
+		}
+		for _, p := range []*conn.Ping{loose, connected} {
+			if n, _, _, err := p.ReadEcho(b); n != len(b) || err != nil {
+				t.Error(n, err)
+			}
+		}
+	}
+	f()
+	require.Zero(t, testing.AllocsPerRun(200, f))
+}
+
 func TestPingWrongAddresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := connect(t, phy.PipeConfig{})

@@ -42,6 +42,14 @@ const (
 	familyAny               // both; IPv4 addresses are shown in 16 bytes
 )
 
+// wrong is what package net says of an address that is not one of the family.
+func (f family) wrong() string {
+	if f == family4 {
+		return "non-IPv4 address"
+	}
+	return "non-IPv6 address"
+}
+
 // UDPOptions say what kind of UDP socket to open.
 type UDPOptions struct {
 	// Network is "udp", "udp4" or "udp6".
@@ -191,7 +199,7 @@ func (c *UDP) send(b []byte, m packet.Meta) error {
 	defer c.release(&c.out)
 	bufs := [1][]byte{b}
 	for {
-		err := c.queue(bufs[:], m)
+		err := c.queue(bufs[:], m, false)
 		if err == nil {
 			c.s.Flush()
 		}
@@ -202,14 +210,21 @@ func (c *UDP) send(b []byte, m packet.Meta) error {
 	}
 }
 
-// queue puts a datagram in the queue, of which Flush tells the stack, once the
-// way to its destination is known.
-func (c *UDP) queue(bufs [][]byte, m packet.Meta) error {
+// queue puts a call's first datagram, or with next one that follows, in the queue,
+// of which Flush tells the stack, once the way to its destination is known.
+func (c *UDP) queue(bufs [][]byte, m packet.Meta, next bool) error {
 	for {
 		if err := c.pending(&c.out); err != nil {
 			return err
 		}
-		if known, err := c.s.Queue(bufs, m); known {
+		var known bool
+		var err error
+		if next {
+			known, err = c.s.QueueNext(bufs, m)
+		} else {
+			known, err = c.s.Queue(bufs, m)
+		}
+		if known {
 			return err
 		}
 		if err := c.learn(c.s, m); err != nil {
@@ -240,9 +255,13 @@ func (c *UDP) Write(b []byte) (int, error) {
 	if !c.ok() {
 		return 0, errInvalid
 	}
-	var err error = syscall.EDESTADDRREQ
-	if c.connected || c.closed.Load() {
+	err := c.pending(&c.out)
+	switch {
+	case err != nil:
+	case c.connected:
 		err = c.send(b, packet.Meta{Segment: c.segmentSize()})
+	default:
+		err = syscall.EDESTADDRREQ
 	}
 	if err != nil {
 		return 0, c.fail("write", "write", c.peer(), err)

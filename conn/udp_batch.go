@@ -47,6 +47,9 @@ func (c *UDP) readBatch(ms []ipv4.Message, flags int) (int, error) {
 		return 0, err
 	}
 	defer c.release(&c.in)
+	if err := c.pending(&c.in); err != nil {
+		return 0, err
+	}
 	if flags&^(msgDontWait|msgWaitForOne) != 0 {
 		return 0, syscall.EINVAL
 	}
@@ -113,6 +116,9 @@ func (c *UDP) writeBatch(ms []ipv4.Message, flags int) (int, error) {
 		return 0, err
 	}
 	defer c.release(&c.out)
+	if err := c.pending(&c.out); err != nil {
+		return 0, err
+	}
 	if flags&^msgDontWait != 0 {
 		return 0, syscall.EINVAL
 	}
@@ -120,7 +126,7 @@ func (c *UDP) writeBatch(ms []ipv4.Message, flags int) (int, error) {
 		m := &ms[i]
 		meta, err := c.messageHead(m)
 		if err == nil {
-			err = c.queue(m.Buffers, meta)
+			err = c.queue(m.Buffers, meta, i > 0)
 		}
 		switch {
 		case err == nil:

@@ -214,6 +214,27 @@ func TestUDPBatchErrors(t *testing.T) {
 	})
 }
 
+// TestUDPBatchKeepsErrors: an error that arrives in the middle of a batch is not
+// lost with it, but what the next call hears.
+func TestUDPBatchKeepsErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		s := listenUDP(t, l.b, "udp", addrB)
+		c := dialUDP(t, l.a, addrPort(s))
+		require.NoError(t, s.Close())
+		require.NoError(t, c.SetWriteBuffer(4<<20))
+		ms := messages(1000, 100)
+		for range 200 {
+			_, _ = c.Write(nil) // the answer comes while the batch is written
+			n, err := c.WriteBatch(ms, 0)
+			if err == nil {
+				require.Equal(t, len(ms), n)
+			}
+			synctest.Wait() // the queue is empty again
+		}
+	})
+}
+
 // TestUDPBatchFullQueue: a batch ends where the queue is full, and only the first
 // message waits for room.
 func TestUDPBatchFullQueue(t *testing.T) {

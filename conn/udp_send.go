@@ -120,7 +120,7 @@ func (c *UDP) head(addr netip.AddrPort, toPeer bool) (m packet.Meta, err error) 
 	case !addr.IsValid():
 		err = errMissingAddress
 	case c.family == family4 && !a.Is4() && !a.Is4In6():
-		err = &net.AddrError{Err: "non-IPv4 address", Addr: a.String()}
+		err = &net.AddrError{Err: c.family.wrong(), Addr: a.String()}
 	case c.family == family6 && a.Unmap().Is4():
 		err = syscall.ENETUNREACH // an IPv4 address to a socket of IPv6 only, on Linux
 	default:
@@ -130,21 +130,27 @@ func (c *UDP) head(addr netip.AddrPort, toPeer bool) (m packet.Meta, err error) 
 }
 
 // destination returns addr as the socket's family understands it: no address
-// stands for the unspecified one, which reaches the stack itself.
+// stands for the unspecified one, which reaches the stack itself, and that is
+// IPv6's where the socket speaks IPv6. Nil, for no destination, is not valid.
 func (c *UDP) destination(addr *net.UDPAddr) (netip.AddrPort, error) {
 	if addr == nil {
 		return netip.AddrPort{}, nil
 	}
-	ip := addr.IP
-	if len(ip) == 0 {
-		ip = net.IPv4zero
-		if c.family != family4 {
-			ip = net.IPv6zero
+	if c.connected {
+		return netip.AddrPort{}, net.ErrWriteToConnected // whatever else is wrong
+	}
+	a := netip.IPv4Unspecified()
+	if len(addr.IP) > 0 {
+		var ok bool
+		if a, ok = netip.AddrFromSlice(addr.IP); !ok {
+			return netip.AddrPort{}, &net.AddrError{Err: c.family.wrong(), Addr: addr.IP.String()}
 		}
 	}
-	a, ok := netip.AddrFromSlice(ip)
-	if !ok || addr.Port < 0 || addr.Port > 0xffff {
-		return netip.AddrPort{}, &net.AddrError{Err: "invalid address", Addr: addr.String()}
+	if c.family != family4 && a.Unmap() == netip.IPv4Unspecified() {
+		a = netip.IPv6Unspecified()
+	}
+	if addr.Port < 0 || addr.Port > 0xffff {
+		return netip.AddrPort{}, syscall.EINVAL
 	}
 	if addr.Zone != "" {
 		a = a.WithZone(addr.Zone)
