@@ -8,6 +8,7 @@ import (
 	"smolnet/dialer"
 	"smolnet/listener"
 	"smolnet/netstack"
+	"smolnet/netstack/core"
 	"smolnet/phy"
 )
 
@@ -22,7 +23,8 @@ type smolnet struct {
 }
 
 // makeSmolnet joins two stacks by a pipe that carries IP packets; a loopback is
-// one stack. Everything is at its default.
+// one stack. Everything is at its default, but that the memory budget is larger
+// where many connections are announced.
 func makeSmolnet(cfg Config) (*Pair, error) {
 	if cfg.Link.Loopback {
 		// The device is there because a stack needs one: 127.0.0.1 does not use it.
@@ -65,8 +67,9 @@ func newSmolnet(cfg Config, dev phy.Device, p netip.Prefix) (*smolnet, error) {
 		Device: dev, Addrs: []netip.Prefix{p},
 		TCP: netstack.TCPConfig{RecvBuffer: cfg.Buffers, SendBuffer: cfg.Buffers},
 	}
-	const defaultMemory = 256 << 20 // netstack's
-	conf.Limits.Memory = max(defaultMemory, int64(cfg.Connections)*perConnection)
+	if want := int64(cfg.Connections) * perConnection; want > core.DefaultMemory {
+		conf.Limits.Memory = want
+	}
 	st, err := netstack.New(conf)
 	if err != nil {
 		return nil, err

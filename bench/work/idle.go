@@ -21,9 +21,11 @@ const (
 	// idleTime is how long idle connections are watched, in runs that are not
 	// tiny.
 	idleTime = 5 * time.Second
-	// idleSettle is how long they have had before that, for timers of their
-	// beginning to come and go.
+	// idleSettle is how long they have had before that, and before memory is
+	// looked at, for timers of their beginning to come and go.
 	idleSettle = 2 * time.Second
+	// idleClosing is how long connections have to end.
+	idleClosing = 200 * time.Millisecond
 )
 
 // idle returns the work of having connections that nobody uses. Both ends are in
@@ -33,15 +35,20 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 	return func(ctx context.Context, p *env.Pair, o Options) (Result, error) {
 		var res Result
 		n := res.fit(p, o.count(conns, tinyConnections))
-		debug.FreeOSMemory() // what earlier runs left over would hide growth
-		before := memory()
-		h, err := hold(ctx, p, n)
+		h, err := listen(p, n)
 		if err != nil {
 			return Result{}, err
 		}
 		defer h.close()
+		if err := h.rehearse(ctx, p, n); err != nil {
+			return Result{}, err
+		}
+		debug.FreeOSMemory() // what earlier runs left over would hide growth
+		before := memory()
+		if err := h.open(ctx, p, n); err != nil {
+			return Result{}, err
+		}
 		took := time.Since(before.at)
-		after := memory()
 		watch, settle := idleTime, idleSettle
 		if o.Tiny {
 			watch, settle = o.Time, 0
@@ -49,22 +56,25 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 		if err := sleep(ctx, settle); err != nil {
 			return Result{}, err
 		}
+		after := memory()
 		m := startMeter()
 		if err := sleep(ctx, watch); err != nil {
 			return Result{}, err
 		}
 		wall, cpu := m.stop()
 		endpoints := 2 * float64(n)
-		heap := (after.heap - before.heap) / endpoints
+		// A few connections may well need less than what was left of others.
+		each := func(after, before float64) float64 { return max(after-before, 0) / endpoints }
+		heap := each(after.heap, before.heap)
 		all := heap
 		if p.Name() == env.Kernel {
-			all += (after.slab - before.slab) / endpoints
+			all += each(after.slab, before.slab)
 		}
 		res.add("memory", "B", Lower, all)
 		res.add("heap", "B", Lower, heap)
-		res.add("objects", "", Lower, (after.objects-before.objects)/endpoints)
-		res.add("goroutines", "", Lower, (after.goroutines-before.goroutines)/endpoints)
-		res.add("RSS", "B", Lower, max(after.resident-before.resident, 0)/endpoints)
+		res.add("objects", "", Lower, each(after.objects, before.objects))
+		res.add("goroutines", "", Lower, each(after.goroutines, before.goroutines))
+		res.add("RSS", "B", Lower, each(after.resident, before.resident))
 		res.add("CPU", "ms/s", Lower, 1e3*cpu.Seconds()/wall.Seconds())
 		res.add("established", "k/s", Higher, float64(n)/took.Seconds()/1e3)
 		runtime.KeepAlive(h)
@@ -92,8 +102,20 @@ type holding struct {
 
 // hold opens n connections and returns when both ends of all are established.
 func hold(ctx context.Context, p *env.Pair, n int) (*holding, error) {
+	h, err := listen(p, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.open(ctx, p, n); err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// listen returns a holding without connections, with ports for n.
+func listen(p *env.Pair, n int) (*holding, error) {
 	h := &holding{}
-	var addrs []string
 	for range min(idlePorts, n) {
 		l, err := p.Server.Listen("tcp4", netip.AddrPortFrom(p.Server.Addr(), 0).String())
 		if err != nil {
@@ -101,6 +123,27 @@ func hold(ctx context.Context, p *env.Pair, n int) (*holding, error) {
 			return nil, err
 		}
 		h.listeners = append(h.listeners, l)
+	}
+	return h, nil
+}
+
+// rehearse opens a few connections, n at most, and closes them: what a link and
+// its hosts have to have for the first ones, such as buffers for frames, is not
+// what the others cost.
+func (h *holding) rehearse(ctx context.Context, p *env.Pair, n int) error {
+	if err := h.open(ctx, p, min(n, tinyConnections)); err != nil {
+		return err
+	}
+	closeAll(h.dialled)
+	closeAll(h.accepted)
+	h.dialled, h.accepted = nil, nil
+	return sleep(ctx, idleClosing)
+}
+
+// open opens n connections in the place of those that there were.
+func (h *holding) open(ctx context.Context, p *env.Pair, n int) error {
+	var addrs []string
+	for _, l := range h.listeners {
 		addrs = append(addrs, l.Addr().String())
 	}
 	// dialAll deals connections out to the ports in turn.
@@ -121,11 +164,7 @@ func hold(ctx context.Context, p *env.Pair, n int) (*holding, error) {
 		}
 	}
 	wg.Wait()
-	if err = errors.Join(append(errs, err)...); err != nil {
-		h.close()
-		return nil, err
-	}
-	return h, nil
+	return errors.Join(append(errs, err)...)
 }
 
 func (h *holding) close() {
