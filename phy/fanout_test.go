@@ -45,7 +45,7 @@ func TestFanoutDevice(t *testing.T) {
 			"offloads": {Medium: phy.MediumIP, TxChecksum: true, RxChecksum: true, MaxSuperFrame: 20000},
 		} {
 			suite := phytest.Suite{
-				Frames: 4000,
+				Frames: often(4000),
 				Open: func(t *testing.T) (a, b phy.Device) {
 					f, peers := fanout(t, n, cfg, fanKey)
 					i := suiteOwner(f)
@@ -58,7 +58,7 @@ func TestFanoutDevice(t *testing.T) {
 		}
 	}
 	t.Run("facing each other", phytest.Suite{
-		Frames: 4000,
+		Frames: often(4000),
 		Open: func(t *testing.T) (a, b phy.Device) {
 			f, peers := fanout(t, 3, phy.PipeConfig{Medium: phy.MediumIP}, fanKey)
 			g, err := phy.NewFanout(peers, phy.FanoutConfig{Key: fanKey})
@@ -92,7 +92,7 @@ func (c crossed) Wait(d time.Duration) error {
 // another queue, whose owner hands it over.
 func TestFanoutHandover(t *testing.T) {
 	suite := phytest.Suite{
-		Frames: 8000,
+		Frames: often(8000),
 		Window: 100, // what is too much for an inbox is lost
 		Open: func(t *testing.T) (a, b phy.Device) {
 			f, peers := fanout(t, 2, phy.PipeConfig{Medium: phy.MediumIP, TxChecksum: true, MaxSuperFrame: 20000}, fanKey)

@@ -38,7 +38,7 @@ func TestMiddleware(t *testing.T) {
 			"offloads": {Medium: phy.MediumIP, TxChecksum: true, RxChecksum: true, MaxSuperFrame: 20000},
 		} {
 			suite := phytest.Suite{
-				Frames: 4000,
+				Frames: often(4000),
 				Open: func(t *testing.T) (a, b phy.Device) {
 					a, b = pipe(t, cfg)
 					return wrap(a), wrap(b)
@@ -49,7 +49,7 @@ func TestMiddleware(t *testing.T) {
 			t.Run(name+"/"+below+" in virtual time", suite.Run)
 		}
 		t.Run(name+"/loopback", func(t *testing.T) {
-			phytest.Suite{Frames: 4000, Open: func(*testing.T) (a, b phy.Device) {
+			phytest.Suite{Frames: often(4000), Open: func(*testing.T) (a, b phy.Device) {
 				a = wrap(phy.Loopback(1500))
 				return a, a
 			}}.Run(t)

@@ -64,7 +64,7 @@ func TestOpenPacket(t *testing.T) {
 		t.Run("veth"+name, func(t *testing.T) {
 			phytest.Suite{
 				Window: 32,
-				Frames: 4000,
+				Frames: often(4000),
 				Open: func(t *testing.T) (a, b phy.Device) {
 					veth(t).Do(func() {
 						cfg := phy.PacketConfig{NoOffload: noOffload, Promiscuous: true}

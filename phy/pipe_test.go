@@ -54,8 +54,8 @@ func TestPipe(t *testing.T) {
 		if cfg.Queue == 0 || cfg.MTU > 9000 { // little to see but copies
 			frames = 4000
 		}
-		t.Run(name, phytest.Suite{Open: open, Frames: frames}.Run)
-		t.Run(name+" in virtual time", phytest.Suite{Open: open, Frames: frames, Virtual: true}.Run)
+		t.Run(name, phytest.Suite{Open: open, Frames: often(frames)}.Run)
+		t.Run(name+" in virtual time", phytest.Suite{Open: open, Frames: often(frames), Virtual: true}.Run)
 	}
 }
 
@@ -70,8 +70,8 @@ func TestLoopback(t *testing.T) {
 			d := phy.Loopback(mtu)
 			return d, d
 		}
-		t.Run(fmt.Sprint(mtu), phytest.Suite{Open: open, Frames: 4000}.Run)
-		t.Run(fmt.Sprint(mtu, " in virtual time"), phytest.Suite{Open: open, Frames: 4000, Virtual: true}.Run)
+		t.Run(fmt.Sprint(mtu), phytest.Suite{Open: open, Frames: often(4000)}.Run)
+		t.Run(fmt.Sprint(mtu, " in virtual time"), phytest.Suite{Open: open, Frames: often(4000), Virtual: true}.Run)
 	}
 }
 
@@ -397,11 +397,11 @@ func pingPong(t testing.TB, cfg phy.PipeConfig, frames uint32) {
 // for frames and for room at once. A lost notification hangs.
 func TestPipeLosesNoWakeup(t *testing.T) {
 	for _, queue := range []int{1, 2, 3, 4} {
-		frames := uint32(300_000)
+		frames := often(300_000)
 		if testing.Short() {
 			frames /= 10
 		}
-		pingPong(t, phy.PipeConfig{Queue: queue, MTU: 68}, frames)
+		pingPong(t, phy.PipeConfig{Queue: queue, MTU: 68}, uint32(frames))
 	}
 }
 

@@ -38,7 +38,8 @@ func TestSocketPair(t *testing.T) {
 	for _, medium := range []phy.Medium{phy.MediumEthernet, phy.MediumIP} {
 		t.Run(medium.String(), func(t *testing.T) {
 			phytest.Suite{
-				Open: func(t *testing.T) (a, b phy.Device) { return socketPair(t, medium, 1500) },
+				Frames: often(20000),
+				Open:   func(t *testing.T) (a, b phy.Device) { return socketPair(t, medium, 1500) },
 			}.Run(t)
 		})
 	}
@@ -171,7 +172,7 @@ func TestTunTap(t *testing.T) {
 func testTunTap(t *testing.T, open func(string, phy.TunConfig) (*phy.TunTap, error), cfg phy.TunConfig) {
 	phytest.Suite{
 		Window: 32,
-		Frames: 4000,
+		Frames: often(4000),
 		Open: func(t *testing.T) (a, b phy.Device) {
 			netns.New(t).Do(func() {
 				quiet(t)

@@ -14,7 +14,8 @@ type end struct {
 	dev     phy.Device
 	caps    phy.Capabilities
 	rx, tx  uint32 // frames received and sent so far
-	scratch []byte
+	scratch []byte // room for the frame that should have come
+	pattern []byte // see newPattern
 
 	// On links with a window:
 	window   int
@@ -25,7 +26,10 @@ type end struct {
 // ends returns the two ends of the link, which are one on a loopback.
 func (l *link) ends() (x, y *end) {
 	make := func(d phy.Device) *end {
-		return &end{dev: d, caps: d.Capabilities(), scratch: make([]byte, longest+phy.EthernetHeaderLen), window: l.s.Window}
+		return &end{
+			dev: d, caps: d.Capabilities(), window: l.s.Window,
+			scratch: make([]byte, longest+phy.EthernetHeaderLen), pattern: newPattern(),
+		}
 	}
 	x = make(l.a)
 	x.peer = x
@@ -47,7 +51,7 @@ func (e *end) drain() (int, error) {
 		if err != nil {
 			return n, err
 		}
-		if err := check(&e.caps, f.Data, e.rx, e.scratch); err != nil {
+		if err := e.check(f.Data, e.rx); err != nil {
 			return n, err
 		}
 		e.rx++
@@ -68,7 +72,7 @@ func (e *end) send(n uint32) error {
 		if err != nil {
 			return err
 		}
-		if err := e.dev.Commit(fill(&e.caps, b, e.tx), phy.Offload{}); err != nil {
+		if err := e.dev.Commit(e.fill(b, e.tx), phy.Offload{}); err != nil {
 			return err
 		}
 		e.tx++
@@ -139,7 +143,7 @@ func (l *link) one(x, y *end) {
 	require.NoError(l.t, x.send(x.tx+1))
 	f, err := y.next()
 	require.NoError(l.t, err)
-	require.NoError(l.t, check(&y.caps, f.Data, y.rx, y.scratch))
+	require.NoError(l.t, y.check(f.Data, y.rx))
 	require.NoError(l.t, y.took())
 }
 

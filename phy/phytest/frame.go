@@ -36,11 +36,11 @@ func frameLen(c *phy.Capabilities, seq uint32) int {
 const longest = 9000
 
 // fill writes frame number seq to b and returns its length.
-func fill(c *phy.Capabilities, b []byte, seq uint32) int {
-	n := frameLen(c, seq)
+func (e *end) fill(b []byte, seq uint32) int {
+	n := frameLen(&e.caps, seq)
 	b = b[:n]
 	p := b
-	if c.Medium == phy.MediumEthernet {
+	if e.caps.Medium == phy.MediumEthernet {
 		h := wire.Ethernet{
 			Dst:  wire.HardwareAddr{2, 0, 0, 0, 0, 2},
 			Src:  wire.HardwareAddr{2, 0, 0, 0, 0, 1},
@@ -57,20 +57,27 @@ func fill(c *phy.Capabilities, b []byte, seq uint32) int {
 	binary.BigEndian.PutUint16(p[10:], ^wire.Sum(p[:ipHeaderLen], 0))
 	p = p[ipHeaderLen:]
 	binary.BigEndian.PutUint32(p, seq)
-	key := byte(mix(seq))
-	for i := range p[seqLen:] {
-		p[seqLen+i] = key + byte(i)
-	}
+	copy(p[seqLen:], e.pattern[byte(mix(seq)):])
 	return n
 }
 
-// check says whether data is frame number seq, using scratch for comparison.
-func check(c *phy.Capabilities, data []byte, seq uint32, scratch []byte) error {
-	n := fill(c, scratch, seq)
-	if bytes.Equal(data, scratch[:n]) {
+// newPattern returns the octets that frames are filled with, from any of the
+// first 256 on: in one copy, as fills are most of what the tests do.
+func newPattern() []byte {
+	b := make([]byte, 1<<8+longest)
+	for i := range b {
+		b[i] = byte(i)
+	}
+	return b
+}
+
+// check says whether data is frame number seq.
+func (e *end) check(data []byte, seq uint32) error {
+	n := e.fill(e.scratch, seq)
+	if bytes.Equal(data, e.scratch[:n]) {
 		return nil
 	}
-	at := c.Medium.HeaderLen() + ipHeaderLen
+	at := e.caps.Medium.HeaderLen() + ipHeaderLen
 	if len(data) < at+seqLen {
 		return fmt.Errorf("frame %d: got %d bytes %x", seq, len(data), data)
 	}

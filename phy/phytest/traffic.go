@@ -43,7 +43,7 @@ func testTxBuffer(l *link) {
 	b, err := x.dev.TxBuffer()
 	require.NoError(l.t, err)
 	require.GreaterOrEqual(l.t, len(b), x.caps.Medium.HeaderLen()+max(x.caps.MTU, x.caps.MaxSuperFrame))
-	n := fill(&x.caps, b, 0)
+	n := x.fill(b, 0)
 	_, err = y.dev.Receive()
 	require.ErrorIs(l.t, err, phy.ErrWouldBlock, "nothing was committed")
 	require.NoError(l.t, x.dev.Wait(0))
@@ -51,13 +51,13 @@ func testTxBuffer(l *link) {
 	require.NoError(l.t, err)
 	require.Same(l.t, &b[0], &again[0])
 	require.Len(l.t, again, len(b))
-	require.NoError(l.t, check(&x.caps, again[:n], 0, x.scratch), "what was written must stay")
+	require.NoError(l.t, x.check(again[:n], 0), "what was written must stay")
 
 	require.NoError(l.t, x.dev.Commit(n, phy.Offload{}))
 	require.NoError(l.t, x.dev.Flush())
 	f, err := y.next()
 	require.NoError(l.t, err)
-	require.NoError(l.t, check(&y.caps, f.Data, 0, y.scratch))
+	require.NoError(l.t, y.check(f.Data, 0))
 	require.Equal(l.t, phy.Offload{}, f.Offload)
 	_, err = y.dev.Receive()
 	require.ErrorIs(l.t, err, phy.ErrWouldBlock, "one frame was committed")
@@ -71,7 +71,7 @@ func testCommitRefused(l *link) {
 
 	b, err := x.dev.TxBuffer()
 	require.NoError(l.t, err)
-	n := fill(&c, b, 0)
+	n := x.fill(b, 0)
 	for _, bad := range []int{-1, 0, head - 1, head + c.MTU + 1, len(b) + 1, 1 << 30} {
 		require.ErrorIs(l.t, x.dev.Commit(bad, phy.Offload{}), phy.ErrFrameLength, "length %d", bad)
 	}
@@ -105,7 +105,7 @@ func testCommitRefused(l *link) {
 	require.NoError(l.t, x.dev.Flush())
 	f, err := y.next()
 	require.NoError(l.t, err)
-	require.NoError(l.t, check(&c, f.Data, 0, y.scratch), "the first that may arrive")
+	require.NoError(l.t, y.check(f.Data, 0), "the first that may arrive")
 	_, err = y.dev.Receive()
 	require.ErrorIs(l.t, err, phy.ErrWouldBlock)
 }
@@ -230,7 +230,7 @@ func testAllocations(l *link) {
 			fail(y.dev.Wait(-1))
 			f, err := y.next()
 			fail(err)
-			fail(check(&y.caps, f.Data, y.rx, y.scratch))
+			fail(y.check(f.Data, y.rx))
 			fail(y.took())
 		}
 		x.dev.Wake()

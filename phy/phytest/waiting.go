@@ -45,7 +45,7 @@ func testWaitForFrame(l *link) {
 		}
 		f, err := y.next()
 		require.NoError(l.t, err)
-		require.NoError(l.t, check(&y.caps, f.Data, y.rx, y.scratch), "must survive Wait")
+		require.NoError(l.t, y.check(f.Data, y.rx), "must survive Wait")
 		require.NoError(l.t, y.took())
 	}
 	if l.loop() {
@@ -56,7 +56,7 @@ func testWaitForFrame(l *link) {
 		if err != nil {
 			return err
 		}
-		if err := check(&y.caps, f.Data, y.rx, y.scratch); err != nil {
+		if err := y.check(f.Data, y.rx); err != nil {
 			return err
 		}
 		return y.took()
@@ -155,9 +155,10 @@ func testCloseDuringWait(l *link) {
 }
 
 func testAfterClose(l *link) {
+	x, _ := l.ends()
 	b, err := l.a.TxBuffer()
 	require.NoError(l.t, err)
-	n := fill(&l.caps, b, 0)
+	n := x.fill(b, 0)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() { l.a.Close() })
