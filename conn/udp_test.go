@@ -291,14 +291,12 @@ func TestUDPBlockedWrite(t *testing.T) {
 		require.NoError(t, c.SetWriteDeadline(time.Time{}))
 
 		done := blocked()
-		sent := st.Stats().UDPOut
-		for range 16 {
+		for range 100 { // more than queue and device hold
 			_, err := y.Receive()
 			require.NoError(t, err)
 			synctest.Wait()
 		}
-		require.Greater(t, st.Stats().UDPOut, sent)
-		require.Empty(t, done, "it goes on where there is room")
+		require.Empty(t, done)
 		require.NoError(t, c.SetWriteDeadline(time.Now()))
 		requireTimeout(t, <-done)
 		require.NoError(t, c.SetWriteDeadline(time.Time{}))
