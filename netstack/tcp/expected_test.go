@@ -49,7 +49,8 @@ func (s *stepper) state() []any {
 		switch name := v.Type().Field(i).Name; name {
 		case "In", "Out", "pool", "cfg", "congestion":
 		case "shared":
-			all = append(all, c.shared.edge.Load(), c.shared.step.Load())
+			all = append(all, c.shared.edge.Load(), c.shared.most.Load(), c.shared.wide.Load(),
+				c.shared.unit.Load(), c.shared.kept.Load(), c.shared.step.Load())
 		default:
 			all = append(all, name, reflect.NewAt(f.Type(), unsafe.Pointer(f.UnsafeAddr())).Elem().Interface())
 		}
@@ -80,18 +81,35 @@ func newTwins(t *testing.T, seed uint64) *twins {
 		UserTimeout: time.Duration(pick(0, 3600)) * time.Second,
 	}
 	budget := int64(pick(0, 0, 64<<10))
+	active := w.rng.IntN(2) == 0
 	syn := wire.TCP{Seq: uint32(pick(5, -300)), Flags: wire.SYN, Window: 65535, Options: wire.TCPOptions{
 		MSS: 1460, HasTimestamps: true, TSVal: 100, HasWindowScale: true, WindowScale: 3,
 	}}
+	if active {
+		syn.Flags |= wire.ACK
+		syn.Ack = 1001
+		syn.Window = 64000 // the next segment's, which then has no news
+		if cfg.NoWindowScale {
+			syn.Window = 8000
+		}
+	}
 	for _, s := range []*stepper{&w.one, &w.two} {
 		s.pool = stream.NewPool(budget)
 		s.c.Init(ID{}, cfg, s.pool)
-		s.c.Accept(w.now, 1000, 1480, &syn)
+		if !active {
+			s.c.Accept(w.now, 1000, 1480, &syn)
+			s.c.Send(w.now, s.buf[:])
+			continue
+		}
+		s.c.Connect(w.now, 1000, 1480)
 		s.c.Send(w.now, s.buf[:])
+		s.receive(w.now, syn, nil, false)
 	}
 	w.peer = wire.TCP{Seq: syn.Seq + 1, Ack: 1001, Flags: wire.ACK, Window: 8000}
 	w.peer.Options.HasTimestamps, w.peer.Options.TSVal = w.one.c.ts.on, 100
-	w.in(w.peer, nil)
+	if !active {
+		w.in(w.peer, nil)
+	}
 	return w
 }
 

@@ -3,6 +3,7 @@
 package tcp_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -13,8 +14,8 @@ import (
 	"smolnet/netstack/wire"
 )
 
-// TestSums: what Send says of a segment's sum is what the segment sums to,
-// wherever pages begin in it.
+// TestSums: what Send says of a segment's sum is what the segment sums to, and
+// its data is what was written, wherever pages begin in it.
 func TestSums(t *testing.T) {
 	for _, cfg := range []tcp.Config{{}, {NoTimestamps: true}} {
 		for _, room := range []int{ethMTU, 64 << 10} {
@@ -26,10 +27,13 @@ func TestSums(t *testing.T) {
 				for i := range data {
 					data[i] = byte(rng.Uint32())
 				}
-				odd := 0 // segments that a page begins in, at an odd place
+				sink := make([]byte, len(data))
+				var want []byte // written and not read
+				odd := 0        // segments that a page begins in, at an odd place
 				for range 300 {
 					from := p.a.Out.End()
 					n := p.a.Out.Write(data[:1+rng.IntN(len(data))])
+					want = append(want, data[:n]...)
 					for sent := true; sent; {
 						seg, ok := p.a.Send(p.now, p.buf)
 						sent = ok
@@ -46,7 +50,9 @@ func TestSums(t *testing.T) {
 						}
 						p.move(&p.b, &p.a)
 					}
-					for got := p.b.In.Read(data[:n]); got > 0; got = p.b.In.Read(data[:n]) {
+					for got := p.b.In.Read(sink); got > 0; got = p.b.In.Read(sink) {
+						require.True(t, bytes.Equal(want[:got], sink[:got]), "what arrives is what was written")
+						want = want[got:]
 						p.move(&p.b, &p.a)
 					}
 					p.settle()

@@ -135,7 +135,10 @@ func TestTCPOptionsPut(t *testing.T) {
 			noAllocs(t, func() { h.Put(b) })
 
 			// PutSum has the sum of just that.
-			h = TCP{SrcPort: 0xfffe, DstPort: 443, Seq: 0xfedcba98, Ack: 0x7f00ff01, Flags: tt.flags, Window: 0xffff, Urgent: 9, Options: tt.o}
+			h = TCP{
+				SrcPort: 0xfffe, DstPort: 443, Seq: 0xfedcba98, Ack: 0x7f00ff01, Flags: tt.flags | 1<<13,
+				Window: 0xffff, Checksum: 0x1234, Urgent: 9, Options: tt.o,
+			}
 			want := bytes.Clone(b[:h.Put(b)])
 			n, sum := h.PutSum(b)
 			require.Equal(t, want, b[:n])
