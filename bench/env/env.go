@@ -44,8 +44,19 @@ type Pair struct {
 
 	name  string
 	once  sync.Once
-	err   error        // of the first Close
-	close func() error // what is left to do after the hosts are closed; nil for nothing
+	err   error         // of the first Close
+	close func() error  // what is left to do after the hosts are closed; nil for nothing
+	lost  func() uint64 // nil: the link cannot lose
+}
+
+// Lost is how many packets the pair's own link has lost because somebody did not
+// come for them: what no figure should have suffered from. Losses that a link
+// emulates are not among them.
+func (p *Pair) Lost() uint64 {
+	if p.lost == nil {
+		return 0
+	}
+	return p.lost()
 }
 
 // Name is that of the stack under test.

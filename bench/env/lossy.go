@@ -82,15 +82,18 @@ func lossySmolnet(cfg Config, l *link.Link) (*Pair, error) {
 	if cfg.Buffers == 0 {
 		cfg.Buffers = lossyBuffer
 	}
-	client, err := newSmolnet(cfg, link.NewDevice(l.A()), clientPrefix)
+	a, b := link.NewDevice(l.A()), link.NewDevice(l.B())
+	client, err := newSmolnet(cfg, a, clientPrefix)
 	if err != nil {
 		return nil, err
 	}
-	server, err := newSmolnet(cfg, link.NewDevice(l.B()), serverPrefix)
+	server, err := newSmolnet(cfg, b, serverPrefix)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	return NewPair(client, server, nil), nil
+	p := NewPair(client, server, nil)
+	p.lost = func() uint64 { return a.Overrun() + b.Overrun() }
+	return p, nil
 }
 
 func lossyGVisor(cfg Config, l *link.Link, congestion string) (*Pair, error) {

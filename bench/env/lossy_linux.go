@@ -26,7 +26,9 @@ func lossyKernel(cfg Config, l *link.Link, congestion string) (*Pair, error) {
 	if err != nil {
 		return nil, errors.Join(err, first.Close(), client.Close())
 	}
-	return NewPair(client, server, func() error { return errors.Join(first.Close(), second.Close()) }), nil
+	p := NewPair(client, server, func() error { return errors.Join(first.Close(), second.Close()) })
+	p.lost = func() uint64 { return first.Overrun() + second.Overrun() }
+	return p, nil
 }
 
 func kernelEnd(cfg Config, e *link.End, p netip.Prefix, congestion string) (*kernel, *link.Bridge, error) {

@@ -16,13 +16,13 @@ import (
 )
 
 // newTUNEndpoint returns gVisor's link endpoint on a TUN interface: without
-// offloads its own fdbased one, and with them, which fdbased knows on sockets
+// offloads its own fdbased one, made to cut segments late, and with them, which fdbased knows on sockets
 // only, one in the same manner. Release is to be called when the stack is gone,
 // and before the file is closed.
 func newTUNEndpoint(fd int, offload bool) (ep stack.LinkEndpoint, release func(), err error) {
 	if !offload {
 		ep, err = fdbased.New(&fdbased.Options{FDs: []int{fd}, MTU: tunMTU})
-		return ep, func() {}, err
+		return lateCut{ep}, func() {}, err
 	}
 	stop, err := stopfd.New()
 	if err != nil {
@@ -36,6 +36,16 @@ func newTUNEndpoint(fd int, offload bool) (ep stack.LinkEndpoint, release func()
 	e.SupportedGSOKind = stack.HostGSOSupported
 	return e, e.release, nil
 }
+
+// lateCut is an endpoint for which segments are cut from larger ones at the end of
+// the way down (gVisor's software GSO). fdbased offers that on sockets only.
+type lateCut struct{ stack.LinkEndpoint }
+
+// GSOMaxSize implements stack.GSOEndpoint.
+func (lateCut) GSOMaxSize() uint32 { return gvisorSuperFrame }
+
+// SupportedGSO implements stack.GSOEndpoint.
+func (lateCut) SupportedGSO() stack.SupportedGSO { return stack.GVisorGSOSupported }
 
 // vnetHeaderLen is the length of the virtio-net header (virtio 1.2, 5.1.6,
 // without the number of buffers).

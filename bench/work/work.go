@@ -110,6 +110,9 @@ func (r *Row) Measure(ctx context.Context, name string, cfg env.Config, o Option
 	// What waits on the pair's sockets when time is up hears of it this way.
 	stop := context.AfterFunc(ctx, func() { p.Close() })
 	res, err = r.Run(ctx, p, o)
+	if lost := p.Lost(); lost > 0 {
+		res.note(fmt.Sprintf("its link lost %d packets that nobody came for", lost))
+	}
 	if !stop() {
 		p.Close() // returns when the one that has begun is done; why it was is the error
 		return res, context.Cause(ctx)
