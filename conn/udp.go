@@ -65,9 +65,17 @@ type UDPOptions struct {
 	ReuseAddr bool
 }
 
-// OpenUDP opens a UDP socket. The error is an [errno.Errno] or net.ErrClosed,
-// to be wrapped by the caller with [OpError].
+// OpenUDP opens a UDP socket. The error is an [errno.Errno], net.ErrClosed or a
+// net.UnknownNetworkError, to be wrapped by the caller with [OpError].
 func OpenUDP(st *netstack.Stack, o UDPOptions) (*UDP, error) {
+	switch o.Network {
+	case "udp", "udp4", "udp6":
+	default:
+		return nil, net.UnknownNetworkError(o.Network)
+	}
+	if a := o.Local.Addr().Unmap(); a.IsValid() && !a.IsUnspecified() && !Suits(o.Network, a) {
+		return nil, errno.AFNoSupport
+	}
 	select {
 	case <-st.Closing():
 		return nil, net.ErrClosed

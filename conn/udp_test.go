@@ -16,6 +16,7 @@ import (
 	"smolnet/dialer"
 	"smolnet/listener"
 	"smolnet/netstack"
+	"smolnet/netstack/errno"
 	"smolnet/netstack/route"
 	"smolnet/phy"
 )
@@ -197,6 +198,39 @@ func TestUDPErrors(t *testing.T) {
 		requireOpError(t, s.Close(), "close", net.ErrClosed)
 		requireOpError(t, s.SetDeadline(time.Time{}), "set", net.ErrClosed)
 		requireOpError(t, s.SetReadBuffer(1), "set", net.ErrClosed)
+	})
+}
+
+// TestOpenUDPRefuses: what no socket can be opened for is an error.
+func TestOpenUDPRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := connect(t, phy.PipeConfig{})
+		at := func(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, 9) }
+		for _, c := range []struct {
+			o    conn.UDPOptions
+			want error
+		}{
+			{conn.UDPOptions{}, net.UnknownNetworkError("")},
+			{conn.UDPOptions{Network: "tcp"}, net.UnknownNetworkError("tcp")},
+			{conn.UDPOptions{Network: "udp4", Local: at(addrA6)}, errno.AFNoSupport},
+			{conn.UDPOptions{Network: "udp6", Local: at(addrA)}, errno.AFNoSupport},
+			{conn.UDPOptions{Network: "udp4", Remote: at(addrB6)}, errno.AFNoSupport},
+			{conn.UDPOptions{Network: "udp6", Remote: at(addrB)}, errno.AFNoSupport},
+			{conn.UDPOptions{Network: "udp", Local: at(addrA), Remote: at(addrB6)}, errno.AFNoSupport},
+			{conn.UDPOptions{Network: "udp", Local: at(addrB)}, errno.AddrNotAvail},
+		} {
+			_, err := conn.OpenUDP(l.a, c.o)
+			require.Equal(t, c.want, err, "%+v", c.o)
+		}
+		require.Zero(t, l.a.Stats().UDPSockets)
+		for _, o := range []conn.UDPOptions{
+			{Network: "udp6", Local: at(netip.IPv4Unspecified())},
+			{Network: "udp4", Local: at(netip.IPv6Unspecified())},
+		} {
+			c, err := conn.OpenUDP(l.a, o)
+			require.NoError(t, err, "%+v", o)
+			require.NoError(t, c.Close())
+		}
 	})
 }
 
