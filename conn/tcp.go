@@ -87,12 +87,13 @@ func (c *TCP) ends() *names {
 	return n
 }
 
-// Ready is called by the core.
+// Ready is called by the core. Done is closed first: whoever is woken because the
+// connection is over may look there.
 func (c *TCP) Ready(ev tcp.Events) {
-	c.notify(ev)
 	if ev&(tcp.EventFailed|tcp.EventClosed|tcp.EventTimeWait) != 0 {
 		c.finish()
 	}
+	c.notify(ev)
 }
 
 func (c *TCP) ok() bool { return c != nil && c.s != nil }

@@ -1,0 +1,40 @@
+package conn
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/netstack/tcp"
+)
+
+// Who is woken because the connection is over finds Done closed. The reader looks
+// as soon as there is a token, on another core if there is one.
+func TestDoneBeforeNews(t *testing.T) {
+	const rounds = 3000
+	early := 0
+	for range rounds {
+		c := newTCP(nil, "tcp")
+		done, token := c.Done(), c.in.ready()
+		<-token // the one for the first who asks
+		reader := make(chan bool, 1)
+		started := make(chan struct{})
+		go func() {
+			close(started)
+			for len(token) == 0 {
+			}
+			select {
+			case <-done:
+				reader <- true
+			default:
+				reader <- false
+			}
+		}()
+		<-started
+		c.Ready(tcp.EventFailed | tcp.EventClosed)
+		if !<-reader {
+			early++
+		}
+	}
+	require.Zero(t, early)
+}
