@@ -121,6 +121,15 @@ var datagramBodies = []body{
 		tr.note("WriteTo a TCP address: %v", err)
 		_, err = server.WriteTo([]byte("x"), &net.UDPAddr{IP: net.ParseIP("2001:db8::1"), Port: 1})
 		tr.note("WriteTo another family: %v", err)
+		for _, to := range []net.UDPAddr{{IP: net.IP{1, 2, 3}, Port: 1}, {IP: net.IPv4(127, 0, 0, 1), Port: -1}, {IP: net.IPv4(127, 0, 0, 1)}} {
+			_, err = server.WriteTo([]byte("x"), &to)
+			tr.note("WriteTo a wrong address: %v", err)
+		}
+		_, err = c.WriteTo([]byte("x"), &net.UDPAddr{IP: net.IP{1, 2, 3}, Port: 1})
+		tr.note("WriteTo a wrong address on a connected socket: %v", err)
+		require.NoError(t, server.(net.Conn).SetWriteDeadline(time.Now().Add(-time.Second)))
+		_, err = server.(net.Conn).Write([]byte("x"))
+		tr.note("Write on an unconnected socket, too late: %v", err)
 	}},
 	{"a connected socket hears only its peer", func(t *testing.T, e env, tr *transcript) {
 		server, client := packets(t, e)
