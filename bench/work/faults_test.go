@@ -105,6 +105,8 @@ func TestLostBytes(t *testing.T) {
 // TestWarmUpWaits: what is slow to begin is not measured before it has begun.
 func TestWarmUpWaits(t *testing.T) {
 	const length, writes = 100 * time.Microsecond, 100 // which take longer
+	patience, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
 	for name, run := range map[string]func(context.Context, *env.Pair, Options) (Result, error){
 		"bulk": bulk(2), "round trips": roundTrips(1, 2),
 	} {
@@ -113,7 +115,11 @@ func TestWarmUpWaits(t *testing.T) {
 		res, err := measureCrooked(t, run, length, func(n int, c net.Conn) net.Conn {
 			return writer{c, func(c net.Conn, b []byte) (int, error) {
 				if n == 2 {
-					<-late
+					select {
+					case <-late:
+					case <-patience.Done():
+						return 0, patience.Err()
+					}
 				} else if left--; left == 0 {
 					close(late)
 				}
