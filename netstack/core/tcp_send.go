@@ -43,8 +43,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 			lost = wire.DropUnresolved
 		}
 	}
-	t := ifc.templateOf(s, hw)
-	off := t.n
+	off := ifc.linkLen + int(s.ipLen)
 	s.conn.In.Publish() // so that the segment offers what has gone to a waiting reader
 	s.conn.Sums = !ifc.caps.TxChecksum
 	seg, ok := s.conn.Send(now, b[off:ifc.roomFor(&s.path, b)])
@@ -55,7 +54,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	}
 	if !ok {
 		if !s.attached {
-			t.forget(s)
+			ifc.template.forget(s)
 		}
 		s.rest()
 		return 0, phy.Offload{}
@@ -68,6 +67,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 		return 0, phy.Offload{}
 	}
 	n := off + seg.Len
+	t := ifc.templateOf(s, hw) // not before: those who have nothing to say leave it to the others
 	t.put(ifc, b, seg.Len)
 	c.stats.TCPOut++
 	if b[off+tcpFlagsAt]&byte(wire.RST) != 0 {

@@ -26,6 +26,7 @@ type TCP struct {
 	flow      uint32     // IPv6 flow label, RFC 6437 3
 	applied   intent     // what of the user's intents was carried out
 	class     uint8      // Differentiated Services field, RFC 2474
+	ipLen     uint8      // IP header, bytes
 	failed    errno.Errno
 	attached  bool // in the demultiplexer
 	dialed    bool // counted in tcpDemux.dialed
@@ -185,7 +186,7 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	if cfg == nil {
 		cfg = &c.cfg.TCP
 	}
-	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12}
+	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12, ipLen: uint8(ipLen(id.Remote.Addr()))}
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
 	s.conn.HoldText = true // until collect or deliver
