@@ -100,6 +100,9 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	c.stats.bytesReceived += grown
 	if !c.readClosed {
 		c.In.Extend(end + grown)
+		if gaps && r.gaps.empty() {
+			c.In.DropAhead() // what was placed but could not be noted
+		}
 		if !c.HoldText {
 			c.In.Publish()
 		}
