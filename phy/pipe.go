@@ -25,23 +25,30 @@ const (
 	// sleeping peer up, unless Flush comes first.
 	pipeSignalEvery = 32
 
-	// pipePublishEvery is how many frames an end commits or takes before the
-	// peer sees that, unless it flushes, has nothing left or waits: each time, lines
-	// of memory move from core to core. Sooner after pipePublishBytes, which should
-	// not leave the nearest cache; and the queue moves in a few steps at least.
+	// pipePublishEvery is how many frames an end commits or gives back before the
+	// peer sees that: each time, lines of memory move from core to core. It is
+	// sooner after pipePublishBytes, which should not leave the nearest cache, and
+	// in short queues, which move in pipeQueueSteps. Whatever the number, the peer
+	// sees what was committed when the end flushes, waits or finds no room, and
+	// what was given back when it waits or finds no frame.
 	pipePublishEvery = 16
 	pipePublishBytes = 32 << 10
 	pipeQueueSteps   = 8
 )
 
 // Before it sleeps a Wait looks a few times more, if what was moved since the last
-// one lets expect that more is about to come: to get a sleeping thread up takes
-// the processor some 50 us, in which the link would stand still. After less it
-// sleeps at once, as what a lone request waits for is another goroutine, which then
-// runs where this one ran. A count bounds it rather than a time, for clocks
-// that stand still while anybody runs.
+// one that looked lets expect that more is about to come: to get a sleeping thread
+// up takes the processor some 50 us, in which the link would stand still. After
+// less it sleeps at once, as what a lone request waits for is another goroutine,
+// which then runs where this one ran. Looks that were not needed are left for the
+// Waits that follow, until there was as much again.
+//
+// A count bounds them, for clocks that stand still while anybody runs, and a time,
+// for processors on which others run between one look and the next: those would
+// keep a Wait from seeing that its time has passed.
 const (
 	pipeLooks      = 256
+	pipeLookTime   = 100 * time.Microsecond
 	pipeBusyFrames = 8
 	pipeBusyBytes  = 4 << 10
 )
@@ -223,9 +230,9 @@ type pipeEnd struct {
 	unsignal int    // frames committed since the peer was last notified
 	txBytes  int    // committed and not published
 	rxBytes  int    // released and not published
-	frames   int    // moved since the last Wait, both ways
+	frames   int    // moved since the last Wait that looked, both ways
 	bytes    int    // of those
-	looks    int    // left before Wait sleeps
+	looks    int    // left before Waits sleep
 }
 
 func (e *pipeEnd) Capabilities() Capabilities { return e.caps }
@@ -254,9 +261,8 @@ func (e *pipeEnd) Receive() (Frame, error) {
 	return Frame{Data: e.rx.bufs[p.buf][:p.n:p.n], Offload: p.off}, nil
 }
 
-// release gives the buffer that Receive lent back to the sender, sooner or
-// later. One that sleeps for room is got up when half the queue has gone, not
-// for every frame. This end cannot go to sleep without having come by there.
+// release gives the buffer that Receive lent back to the sender, who sees that
+// after the next giveBack.
 func (e *pipeEnd) release() {
 	if !e.holding {
 		return
@@ -269,7 +275,9 @@ func (e *pipeEnd) release() {
 	}
 }
 
-// giveBack shows the sender the buffers that were released.
+// giveBack shows the sender the buffers that were released. One that sleeps for
+// room is got up when half the queue has gone, not for every frame. This end
+// neither runs out of frames nor goes to sleep without having come by here.
 func (e *pipeEnd) giveBack() {
 	e.rxBytes = 0
 	e.rx.free.publish()
@@ -345,7 +353,7 @@ func (e *pipeEnd) Wait(d time.Duration) error {
 	e.release()
 	e.giveBack()
 	e.signal()
-	if d == 0 || e.look() {
+	if d == 0 || e.look(d) {
 		e.rise()
 		return e.state()
 	}
@@ -363,21 +371,32 @@ func (e *pipeEnd) Wait(d time.Duration) error {
 	return e.state()
 }
 
-// look says whether Wait need not sleep, if it has to after looking again and
-// again.
-func (e *pipeEnd) look() bool {
+// look says whether a Wait of d need not sleep, if it has to after looking again
+// and again.
+func (e *pipeEnd) look(d time.Duration) bool {
 	if e.frames >= pipeBusyFrames || e.bytes >= pipeBusyBytes {
 		e.looks = pipeLooks
 	}
 	e.frames, e.bytes = 0, 0
-	for !e.woken.Load() && !e.ready() {
-		if e.looks == 0 {
-			return false
-		}
+	if e.woken.Load() || e.ready() {
+		return true
+	}
+	if e.looks == 0 {
+		return false
+	}
+	limit := pipeLookTime
+	if d > 0 {
+		limit = min(limit, d)
+	}
+	for start := time.Now(); e.looks > 0 && time.Since(start) < limit; {
 		e.looks--
 		runtime.Gosched()
+		if e.woken.Load() || e.ready() {
+			return true
+		}
 	}
-	return true
+	e.looks = 0 // what was expected has not come
+	return false
 }
 
 // ready says whether there is something that Wait would wait for.

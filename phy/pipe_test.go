@@ -394,9 +394,10 @@ func pingPong(t testing.TB, cfg phy.PipeConfig, frames uint32) {
 }
 
 // TestPipeLosesNoWakeup: with queues this small both sides sleep all the time,
-// for frames and for room at once. A lost notification hangs.
+// for frames and for room at once; with those of more than eight a Wait looks
+// again before. A lost notification hangs.
 func TestPipeLosesNoWakeup(t *testing.T) {
-	for _, queue := range []int{1, 2, 3, 4} {
+	for _, queue := range []int{1, 2, 3, 4, 17} {
 		frames := often(300_000)
 		if testing.Short() {
 			frames /= 10
