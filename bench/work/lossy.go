@@ -2,7 +2,6 @@ package work
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -135,7 +134,8 @@ func measureGoodput(ctx context.Context, p *env.Pair, o Options) (goodput float6
 	// There is no gate at the end: that nothing more arrives is a figure.
 	wall, _, err := ph.run(ctx, o, func() bool { return received.Load() > 0 }, nil,
 		func() { begin = received.Load() }, func() { end = received.Load() })
-	err = errors.Join(err, conns[0].SetWriteDeadline(time.Now()))
+	// An error says that the writer has closed it already.
+	_ = conns[0].SetWriteDeadline(time.Now())
 	closeAll(conns)
 	writer.Wait()
 	if err != nil {
