@@ -223,7 +223,7 @@ func TestUDPBatchKeepsErrors(t *testing.T) {
 		c := dialUDP(t, l.a, addrPort(s))
 		require.NoError(t, s.Close())
 		require.NoError(t, c.SetWriteBuffer(4<<20))
-		ms := messages(1000, 1)
+		ms := messages(1000, 100)
 		rounds := 200
 		if raceEnabled {
 			rounds = 20 // it makes them slow
