@@ -73,9 +73,8 @@ func near(t *testing.T, n uint64, tries int, percent float64) {
 	require.LessOrEqual(t, d*d, 25*variance, "%d of %d, expected about %.0f", n, tries, mean)
 }
 
-const tries = 20000
-
 func TestFaultChances(t *testing.T) {
+	tries := often(20000)
 	for _, test := range []struct{ drop, corrupt float64 }{
 		{15, 0}, {0, 15}, {0.5, 0}, {0, 0.5}, {50, 50}, {100, 0}, {0, 100}, {-1, -1}, {1000, 1000},
 	} {
@@ -95,7 +94,7 @@ func TestFaultChances(t *testing.T) {
 			})
 			near(t, lost, tries, drop)
 			near(t, changed, tries-int(lost), corrupt)
-			require.Equal(t, phy.FaultCounts{Passed: tries - lost, Dropped: lost, Corrupted: changed}, p.counts(), p.name)
+			require.Equal(t, phy.FaultCounts{Passed: uint64(tries) - lost, Dropped: lost, Corrupted: changed}, p.counts(), p.name)
 		}
 	}
 }
@@ -103,6 +102,7 @@ func TestFaultChances(t *testing.T) {
 // TestFaultCorruptsEverywhere: every octet of a frame can be hit, and become
 // anything.
 func TestFaultCorruptsEverywhere(t *testing.T) {
+	tries := often(20000)
 	for _, p := range paths(t, phy.FaultConfig{CorruptChance: 100, Seed: 7}) {
 		var places [40]int
 		var masks [256]int
