@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,7 +53,9 @@ func TestRows(t *testing.T) {
 				}
 				require.NotEmpty(t, have)
 				require.Equal(t, figures, have)
-				require.Positive(t, res.Metrics[0].Value, "%s: what the row is about", stack)
+				if !strings.HasPrefix(row.Name, "loss/") { // there nothing is a figure, too
+					require.Positive(t, res.Metrics[0].Value, "%s: what the row is about", stack)
+				}
 			}
 		})
 	}
