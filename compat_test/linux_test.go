@@ -25,6 +25,7 @@ import (
 	"smolnet/listener"
 	"smolnet/netstack"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 var (
@@ -71,7 +72,7 @@ func newLinuxPeer(t *testing.T, name string, medium phy.Medium, cfg phy.TunConfi
 			dev, err = phy.OpenTUN(name, cfg)
 		}
 		require.NoError(t, err)
-		require.NoError(t, phy.ConfigureHost(name, phy.HostConfig{
+		require.NoError(t, hostside.Configure(name, hostside.Config{
 			Addrs: []netip.Prefix{netip.MustParsePrefix(host4 + "/24"), netip.MustParsePrefix(host6 + "/64"), netip.MustParsePrefix("fe80::100/64")},
 			Up:    true,
 		}))

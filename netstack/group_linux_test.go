@@ -17,6 +17,7 @@ import (
 	"smolnet/listener"
 	"smolnet/netstack"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // kernelPatience is when a connection with the kernel is taken to hang.
@@ -89,7 +90,7 @@ func kernelGroup(t *testing.T, ns *netns.NS, open func(string, int, phy.TunConfi
 	var err error
 	ns.Do(func() {
 		if queues, err = open("group0", 4, phy.TunConfig{}); err == nil {
-			err = phy.ConfigureHost("group0", phy.HostConfig{Addrs: prefixes("192.0.2.2/24", "fd00::2/64"), Up: true})
+			err = hostside.Configure("group0", hostside.Config{Addrs: prefixes("192.0.2.2/24", "fd00::2/64"), Up: true})
 		}
 	})
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"smolnet/internal/netns"
 	"smolnet/netstack/wire"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // rawTun opens an interface as somebody else might have, and returns its
@@ -37,7 +38,7 @@ func TestAdoptedVnet(t *testing.T) {
 			require.Equal(t, phy.Capabilities{
 				Medium: phy.MediumIP, MTU: 1500, MaxSuperFrame: 65535, UDPSegments: true, TxChecksum: true,
 			}, a.Capabilities())
-			require.NoError(t, phy.ConfigureHost("a", networks["a"]))
+			require.NoError(t, hostside.Configure("a", networks["a"]))
 			b := openNet(t, "b", phy.TunConfig{})
 			f := flow{wire.ProtoTCP, peers4[0], peers4[1]}
 			sent := f.send(t, a, pattern(5000), 1000)

@@ -16,6 +16,7 @@ import (
 	"smolnet/internal/netns"
 	"smolnet/netstack/wire"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // giveUp is how long tests wait for a frame or datagram that must come.
@@ -29,7 +30,7 @@ var (
 	peers6 = [2]netip.Addr{netip.MustParseAddr("2001:db8:a::2"), netip.MustParseAddr("2001:db8:b::2")}
 )
 
-var networks = map[string]phy.HostConfig{
+var networks = map[string]hostside.Config{
 	"a": {Up: true, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8:a::1/64")}},
 	"b": {Up: true, Addrs: []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24"), netip.MustParsePrefix("2001:db8:b::1/64")}},
 }
@@ -40,7 +41,7 @@ func openNet(t testing.TB, name string, cfg phy.TunConfig) *phy.TunTap {
 	d, err := phy.OpenTUN(name, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { d.Close() })
-	require.NoError(t, phy.ConfigureHost(name, networks[name]))
+	require.NoError(t, hostside.Configure(name, networks[name]))
 	return d
 }
 

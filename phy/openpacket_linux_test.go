@@ -16,6 +16,7 @@ import (
 	"smolnet/internal/netns"
 	"smolnet/netstack"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 	"smolnet/phy/phytest"
 )
 
@@ -27,7 +28,7 @@ func veth(t testing.TB) *netns.NS {
 		require.NoError(t, os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0))
 		ns.Output("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
 		for _, name := range []string{"v0", "v1"} {
-			require.NoError(t, phy.ConfigureHost(name, phy.HostConfig{Up: true, MTU: 1400}))
+			require.NoError(t, hostside.Configure(name, hostside.Config{Up: true, MTU: 1400}))
 		}
 		carries(t, "v0", "v1")
 		carries(t, "v1", "v0")
@@ -158,7 +159,7 @@ func TestPacketKernelTCP(t *testing.T) {
 		d, err := phy.OpenPacket("v0", phy.PacketConfig{})
 		require.NoError(t, err)
 		g = &gauge{Device: d}
-		require.NoError(t, phy.ConfigureHost("v1", phy.HostConfig{Addrs: networks["a"].Addrs[:1]}))
+		require.NoError(t, hostside.Configure("v1", hostside.Config{Addrs: networks["a"].Addrs[:1]}))
 		l, err = net.Listen("tcp", netip.AddrPortFrom(networks["a"].Addrs[0].Addr(), 0).String())
 		require.NoError(t, err)
 	})

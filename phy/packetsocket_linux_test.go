@@ -10,6 +10,7 @@ import (
 
 	"smolnet/internal/netns"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // A packet socket says ENOBUFS when the queue of its interface is full: the
@@ -25,7 +26,7 @@ func TestPacketSocketFull(t *testing.T) {
 	var a, b phy.Device
 	ns.Do(func() {
 		quiet(t)
-		require.NoError(t, phy.ConfigureHost("veth0", phy.HostConfig{Up: true}))
+		require.NoError(t, hostside.Configure("veth0", hostside.Config{Up: true}))
 		carries(t, "veth0", "veth1")
 		a, b = packetSocket(t, "veth0", phy.MediumEthernet, 1500), packetSocket(t, "veth1", phy.MediumEthernet, 1500)
 	})

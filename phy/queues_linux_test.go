@@ -11,6 +11,7 @@ import (
 	"smolnet/internal/netns"
 	"smolnet/netstack/wire"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 func TestOpenQueues(t *testing.T) {
@@ -75,7 +76,7 @@ func TestQueuesSteer(t *testing.T) {
 		for _, q := range queues {
 			defer q.Close()
 		}
-		require.NoError(t, phy.ConfigureHost("a", networks["a"]))
+		require.NoError(t, hostside.Configure("a", networks["a"]))
 		for range 2 {
 			for i, q := range queues {
 				there := flow{wire.ProtoTCP, peers4[0], peers4[1]}

@@ -15,7 +15,7 @@ const tunPath = "/dev/net/tun"
 // up, and a %d in it stands for the first free number; Name tells.
 //
 // A new interface is down, without addresses, and gone when the device is
-// closed; [ConfigureHost] gives it what the host's side needs.
+// closed; package hostside gives it what the host's side needs.
 //
 // Checksums and segmentation are left to the kernel as far as it offers to do
 // them, which Capabilities tell, and it leaves them to us: super-frames arrive,

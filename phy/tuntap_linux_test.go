@@ -16,6 +16,7 @@ import (
 
 	"smolnet/internal/netns"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 	"smolnet/phy/phytest"
 )
 
@@ -180,7 +181,7 @@ func testTunTap(t *testing.T, open func(string, phy.TunConfig) (*phy.TunTap, err
 				require.NoError(t, err)
 				require.Equal(t, "test0", d.Name())
 				require.Equal(t, cfg.NoOffload, d.Capabilities().MaxSuperFrame == 0)
-				require.NoError(t, phy.ConfigureHost("test0", phy.HostConfig{Up: true}))
+				require.NoError(t, hostside.Configure("test0", hostside.Config{Up: true}))
 				a, b = d, packetSocket(t, "test0", d.Capabilities().Medium, cfg.MTU)
 			})
 			return a, b
@@ -259,7 +260,7 @@ func TestInterfaceDown(t *testing.T) {
 		require.ErrorIs(t, err, phy.ErrWouldBlock)
 		require.Equal(t, phy.TunStats{TxLost: 1}, d.Stats())
 
-		require.NoError(t, phy.ConfigureHost("tap0", phy.HostConfig{Up: true}))
+		require.NoError(t, hostside.Configure("tap0", hostside.Config{Up: true}))
 		put(t, d, 60, 0)
 		require.Equal(t, phy.TunStats{TxLost: 1, TxFrames: 1}, d.Stats())
 	})
@@ -358,9 +359,9 @@ func openWithoutTheRight(t *testing.T, want string) {
 		require.ErrorIs(t, err, os.ErrPermission)
 		require.EqualError(t, err, "phy: open "+kind+` "tap0": `+want+" (needs root or CAP_NET_ADMIN)")
 	}
-	err := phy.ConfigureHost("lo", phy.HostConfig{MTU: 1234})
+	err := hostside.Configure("lo", hostside.Config{MTU: 1234})
 	require.ErrorIs(t, err, os.ErrPermission)
-	require.EqualError(t, err, `phy: configure "lo": MTU 1234: operation not permitted (needs root or CAP_NET_ADMIN)`)
+	require.EqualError(t, err, `hostside: configure "lo": MTU 1234: operation not permitted (needs root or CAP_NET_ADMIN)`)
 }
 
 // TestOpenWithoutDriver: a machine, or a container, without /dev/net/tun.
@@ -377,14 +378,14 @@ func TestOpenWithoutDriver(t *testing.T) {
 func TestConfigureHost(t *testing.T) {
 	netns.NeedPrograms(t, "ip")
 	ns := netns.New(t)
-	cfg := phy.HostConfig{
+	cfg := hostside.Config{
 		Addrs: []netip.Prefix{
 			netip.MustParsePrefix("192.0.2.1/24"),
 			netip.MustParsePrefix("2001:db8::1/64"),
 			netip.MustParsePrefix("fe80::100/64"),
 		},
 		MTU: 1420,
-		Routes: []phy.HostRoute{
+		Routes: []hostside.Route{
 			{Dst: netip.MustParsePrefix("198.51.100.0/24")},
 			{Dst: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.2")},
 			{Dst: netip.MustParsePrefix("2001:db8:1::/48")},
@@ -397,7 +398,7 @@ func TestConfigureHost(t *testing.T) {
 		require.NoError(t, err)
 		defer d.Close()
 		for range 2 { // the second time changes nothing
-			require.NoError(t, phy.ConfigureHost("tun0", cfg))
+			require.NoError(t, hostside.Configure("tun0", cfg))
 			show := ns.Output("ip", "addr", "show", "dev", "tun0")
 			require.Contains(t, show, "mtu 1420")
 			require.Contains(t, show, ",UP,")
@@ -414,12 +415,12 @@ func TestConfigureHost(t *testing.T) {
 			}
 		}
 
-		err = phy.ConfigureHost("tun7", cfg)
+		err = hostside.Configure("tun7", cfg)
 		require.ErrorIs(t, err, os.ErrNotExist)
-		require.EqualError(t, err, `phy: configure "tun7": no such interface: file does not exist`)
-		require.Error(t, phy.ConfigureHost("tun0", phy.HostConfig{Addrs: make([]netip.Prefix, 1)}))
-		require.Error(t, phy.ConfigureHost("tun0", phy.HostConfig{Routes: make([]phy.HostRoute, 1)}))
-		require.ErrorContains(t, phy.ConfigureHost("tun0", phy.HostConfig{MTU: 1}), "MTU 1: ")
+		require.EqualError(t, err, `hostside: configure "tun7": no such interface: file does not exist`)
+		require.Error(t, hostside.Configure("tun0", hostside.Config{Addrs: make([]netip.Prefix, 1)}))
+		require.Error(t, hostside.Configure("tun0", hostside.Config{Routes: make([]hostside.Route, 1)}))
+		require.ErrorContains(t, hostside.Configure("tun0", hostside.Config{MTU: 1}), "MTU 1: ")
 	})
 }
 
@@ -430,10 +431,10 @@ func TestConfigureHostWithoutIPv6(t *testing.T) {
 		d, err := phy.OpenTUN("tun0", phy.TunConfig{})
 		require.NoError(t, err)
 		defer d.Close()
-		require.NoError(t, phy.ConfigureHost("tun0", phy.HostConfig{
+		require.NoError(t, hostside.Configure("tun0", hostside.Config{
 			Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}, Up: true,
 		}))
-		require.ErrorContains(t, phy.ConfigureHost("tun0", phy.HostConfig{
+		require.ErrorContains(t, hostside.Configure("tun0", hostside.Config{
 			Addrs: []netip.Prefix{netip.MustParsePrefix("fe80::100/64")},
 		}), "address fe80::100/64: IPv6 is disabled")
 	})
@@ -448,7 +449,7 @@ func TestKernelPings(t *testing.T) {
 		var err error
 		d, err = phy.OpenTUN("tun0", phy.TunConfig{})
 		require.NoError(t, err)
-		require.NoError(t, phy.ConfigureHost("tun0", phy.HostConfig{
+		require.NoError(t, hostside.Configure("tun0", hostside.Config{
 			Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")},
 			Up:    true,
 		}))

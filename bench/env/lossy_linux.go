@@ -10,6 +10,7 @@ import (
 
 	"smolnet/bench/link"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // tunQueue is how many packets the kernel keeps for the reader of a TUN
@@ -53,7 +54,7 @@ func (h *kernel) openTUN(p netip.Prefix, cfg phy.TunConfig) (dev *phy.TunTap, er
 		if dev, err = phy.OpenTUN("", cfg); err != nil {
 			return err
 		}
-		return phy.ConfigureHost(dev.Name(), phy.HostConfig{Addrs: []netip.Prefix{p}, Up: true})
+		return hostside.Configure(dev.Name(), hostside.Config{Addrs: []netip.Prefix{p}, Up: true})
 	})
 	if err != nil && dev != nil {
 		dev.Close()

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 const (
@@ -59,7 +60,7 @@ func tunGVisor(cfg Config, peer *kernel, t TUN) (Env, func() error, error) {
 		if fd, err = openTUNFile(t.Offload); err != nil {
 			return err
 		}
-		return phy.ConfigureHost(tunName, phy.HostConfig{Addrs: []netip.Prefix{serverPrefix}, MTU: tunMTU, Up: true})
+		return hostside.Configure(tunName, hostside.Config{Addrs: []netip.Prefix{serverPrefix}, MTU: tunMTU, Up: true})
 	})
 	closing := func() error { return unix.Close(fd) }
 	if err != nil {

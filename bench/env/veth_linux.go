@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"smolnet/internal/netns"
-	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // The names of the two ends of a veth pair, each in a namespace of its own.
@@ -39,7 +39,7 @@ func joinVeth(l Link, client, server *netns.NS) error {
 					return err
 				}
 			}
-			return phy.ConfigureHost(end.name, phy.HostConfig{Addrs: []netip.Prefix{end.addr}, MTU: l.MTU, Up: true})
+			return hostside.Configure(end.name, hostside.Config{Addrs: []netip.Prefix{end.addr}, MTU: l.MTU, Up: true})
 		})
 		if err != nil {
 			return err

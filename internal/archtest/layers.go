@@ -20,6 +20,7 @@ type layer struct {
 // first that fits.
 var layers = []layer{
 	{"phy", []string{"netstack/siphash", "netstack/wire"}},
+	{"phy/hostside", nil},
 	{"phy/phytest", []string{"netstack/wire", "phy"}},
 
 	{"netstack/clock", nil},
@@ -49,10 +50,10 @@ var layers = []layer{
 	{"internal/netns", nil},
 	{"internal/twostacks", []string{"netstack/...", "phy"}},
 	{"internal/rfcmap", nil},
-	{"internal/cli", []string{"netstack/...", "phy"}},
+	{"internal/cli", []string{"netstack/...", "phy", "phy/hostside"}},
 	{"examples/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli"}},
 	{"compat_test/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "compat_test/..."}},
-	{"bench/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli", "internal/netns", "bench/..."}},
+	{"bench/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "phy/hostside", "adapters/...", "internal/cli", "internal/netns", "bench/..."}},
 }
 
 // Layers finds imports that do not point up the page, and packages that the
@@ -86,7 +87,6 @@ var product = []string{"phy", "netstack", "conn", "dialer", "listener"}
 var linkable = []string{
 	Module + "/phy", Module + "/netstack", Module + "/conn", Module + "/dialer", Module + "/listener",
 	"golang.org/x/net", "golang.org/x/sys",
-	"github.com/vishvananda/netlink", "github.com/vishvananda/netns", // phy.ConfigureHost; netlink needs netns
 }
 
 // heavy are packages of the standard library, each with all below it, that

@@ -10,6 +10,7 @@ import (
 
 	"smolnet/netstack"
 	"smolnet/phy"
+	"smolnet/phy/hostside"
 )
 
 // The addresses of an example's stack, and of the host at the other end of its
@@ -70,10 +71,10 @@ func (o *Options) open() (phy.Device, error) {
 // configureHost sets up the host's side of a new interface. Where the host has
 // no IPv6 it does without and says so.
 func configureHost(name string) error {
-	if err := phy.ConfigureHost(name, phy.HostConfig{Addrs: []netip.Prefix{HostAddr4}, Up: true}); err != nil {
+	if err := hostside.Configure(name, hostside.Config{Addrs: []netip.Prefix{HostAddr4}, Up: true}); err != nil {
 		return err
 	}
-	err := phy.ConfigureHost(name, phy.HostConfig{Addrs: []netip.Prefix{HostAddr6, HostLinkLocal}})
+	err := hostside.Configure(name, hostside.Config{Addrs: []netip.Prefix{HostAddr6, HostLinkLocal}})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "going on without IPv6: %s\n", oneLine(err))
 	}

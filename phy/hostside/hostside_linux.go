@@ -1,4 +1,4 @@
-package phy
+package hostside
 
 import (
 	"bytes"
@@ -19,21 +19,21 @@ const (
 	addrPoll = time.Millisecond // how often they are looked at meanwhile
 )
 
-// ConfigureHost gives the interface of that name, in the network namespace of
+// Configure gives the interface of that name, in the network namespace of
 // the calling thread, what cfg says. What it has already stays, so doing it
 // again changes nothing. It takes the kernel as it finds it: where IPv6 is off,
 // an IPv6 address is an error.
 //
 // The error satisfies [os.ErrNotExist] if there is no such interface, and
 // [os.ErrPermission] without the right to change it.
-func ConfigureHost(name string, cfg HostConfig) error {
-	if err := configureHost(name, cfg); err != nil {
-		return fmt.Errorf("phy: configure %q: %w", name, err)
+func Configure(name string, cfg Config) error {
+	if err := configure(name, cfg); err != nil {
+		return fmt.Errorf("hostside: configure %q: %w", name, err)
 	}
 	return nil
 }
 
-func configureHost(name string, cfg HostConfig) error {
+func configure(name string, cfg Config) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
 		if errors.As(err, new(netlink.LinkNotFoundError)) {
@@ -128,7 +128,7 @@ func ipv6Off(name string) bool {
 	return !bytes.HasPrefix(b, []byte("0"))
 }
 
-func addRoute(link netlink.Link, r HostRoute) error {
+func addRoute(link netlink.Link, r Route) error {
 	if !r.Dst.IsValid() {
 		return errors.New("not a prefix")
 	}
