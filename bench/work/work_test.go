@@ -41,6 +41,12 @@ func TestRows(t *testing.T) {
 				if errors.Is(err, env.ErrUnavailable) {
 					t.Skip(err)
 				}
+				if err != nil && stack == env.GVisor {
+					// On a busy machine one of its connections stops for good now and
+					// then: all asleep, data unsent, and no timer. Twice is too much.
+					t.Log(err)
+					res, err = row.Measure(context.Background(), stack, env.Config{}, tiny)
+				}
 				require.NoError(t, err)
 				var have []string
 				for _, m := range res.Metrics {
