@@ -57,6 +57,12 @@ func idle(conns int) func(context.Context, *env.Pair, Options) (Result, error) {
 			return Result{}, err
 		}
 		after := memory()
+		// Go gives memory back to the system in the background, for seconds after
+		// so many connections were made: that is not what idle ones cost.
+		debug.FreeOSMemory()
+		if err := sleep(ctx, settle); err != nil {
+			return Result{}, err
+		}
 		m := startMeter()
 		if err := sleep(ctx, watch); err != nil {
 			return Result{}, err
