@@ -189,7 +189,8 @@ func TestSharedOffer(t *testing.T) {
 			default:
 			}
 			// Now and then the reader catches up, and waits.
-			for r.IntN(3) == 0 && s.Next() < sharedTotal && s.offer.Load() == nil && len(bad) == 0 {
+			catchUp := r.IntN(3) == 0 && s.Next() < sharedTotal
+			for catchUp && s.offer.Load() == nil && len(bad) == 0 {
 				runtime.Gosched()
 			}
 		}
