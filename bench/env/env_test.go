@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"smolnet/internal/netns"
 )
 
 // links are one of each kind.
@@ -28,7 +30,7 @@ func each(t *testing.T, cfg Config, test func(t *testing.T, p *Pair)) {
 				cfg.Link = l
 				p, err := Make(name, cfg)
 				if errors.Is(err, ErrUnavailable) {
-					t.Skip(err)
+					netns.Skip(t, "%v", err)
 				}
 				require.NoError(t, err)
 				require.Equal(t, name, p.Name())

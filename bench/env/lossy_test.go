@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/bench/link"
+	"smolnet/internal/netns"
 )
 
 // echoes sends to the pair's server, which sends it back.
@@ -51,7 +52,7 @@ func TestLossy(t *testing.T) {
 			there.Loss, there.Seed = 0.02, 1
 			p, err := MakeLossy(name, Config{}, there, cfg)
 			if errors.Is(err, ErrUnavailable) {
-				t.Skip(err)
+				netns.Skip(t, "%v", err)
 			}
 			require.NoError(t, err)
 			require.Equal(t, Base(name), p.Name())
@@ -85,7 +86,7 @@ func TestTUN(t *testing.T) {
 			t.Run(name+"/"+tun.String()+side, func(t *testing.T) {
 				p, err := MakeTUN(name, Config{}, tun)
 				if errors.Is(err, ErrUnavailable) {
-					t.Skip(err)
+					netns.Skip(t, "%v", err)
 				}
 				require.NoError(t, err)
 				require.Equal(t, tun.Inward, p.Client.Name() == Kernel)
@@ -127,7 +128,7 @@ func flood(t *testing.T, p *Pair) {
 func TestTUNErrors(t *testing.T) {
 	_, err := MakeTUN("abc", Config{}, TUN{})
 	if errors.Is(err, ErrUnavailable) {
-		t.Skip(err)
+		netns.Skip(t, "%v", err)
 	}
 	require.ErrorContains(t, err, `"abc"`)
 }

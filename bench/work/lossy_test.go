@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/bench/env"
+	"smolnet/internal/netns"
 )
 
 // TestLossyStacks runs rows over all of their stacks, variants included.
@@ -20,7 +21,7 @@ func TestLossyStacks(t *testing.T) {
 			t.Run(row.Name+"/"+stack, func(t *testing.T) {
 				res, err := row.Measure(context.Background(), stack, env.Config{}, tiny)
 				if errors.Is(err, env.ErrUnavailable) {
-					t.Skip(err)
+					netns.Skip(t, "%v", err)
 				}
 				require.NoError(t, err)
 				require.Len(t, res.Metrics, 1)

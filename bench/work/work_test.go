@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/bench/env"
+	"smolnet/internal/netns"
 )
 
 var tiny = Options{Tiny: true, Time: 20 * time.Millisecond}
@@ -39,7 +40,7 @@ func TestRows(t *testing.T) {
 			for _, stack := range stacks {
 				res, err := row.Measure(context.Background(), stack, env.Config{}, tiny)
 				if errors.Is(err, env.ErrUnavailable) {
-					t.Skip(err)
+					netns.Skip(t, "%v", err)
 				}
 				if err != nil && stack == env.GVisor {
 					// On a busy machine one of its connections stops for good now and
@@ -131,7 +132,7 @@ func TestProgramSize(t *testing.T) {
 	row := sizeRow()
 	res, err := row.Measure(context.Background(), env.Kernel, env.Config{}, tiny)
 	if errors.Is(err, env.ErrUnavailable) {
-		t.Skip(err)
+		netns.Skip(t, "%v", err)
 	}
 	require.NoError(t, err)
 	require.InDelta(t, 2, res.Metrics[0].Value, 1, "MB")
