@@ -34,10 +34,17 @@ var layers = []layer{
 	{"netstack/route", []string{"netstack/clock", "netstack/errno"}},
 	{"netstack/packet", []string{"netstack/clock", "netstack/errno", "netstack/stream", "netstack/wire"}},
 	{"netstack/neighbor", []string{"netstack/clock", "netstack/packet", "netstack/timer", "netstack/wire"}},
-	{"netstack/tcp", []string{"netstack/clock", "netstack/errno", "netstack/siphash", "netstack/stream", "netstack/wire"}},
+	{"netstack/congestion", []string{"netstack/clock"}},
+	{"netstack/tcp", []string{
+		"netstack/clock", "netstack/congestion", "netstack/errno", "netstack/siphash", "netstack/stream", "netstack/wire",
+	}},
 	{"netstack/core", []string{
 		"netstack/clock", "netstack/errno", "netstack/neighbor", "netstack/packet", "netstack/ports", "netstack/route",
-		"netstack/siphash", "netstack/stream", "netstack/tcp", "netstack/timer", "netstack/token", "netstack/wire", "phy",
+		"netstack/congestion", "netstack/siphash", "netstack/stream", "netstack/tcp", "netstack/timer", "netstack/token", "netstack/wire", "phy",
+	}},
+	{"netstack/netsim", []string{
+		"netstack/clock", "netstack/congestion", "netstack/core", "netstack/errno", "netstack/route", "netstack/stream",
+		"netstack/tcp", "netstack/wire", "phy",
 	}},
 
 	{"netstack", []string{"netstack/...", "phy"}},
@@ -50,6 +57,10 @@ var layers = []layer{
 	{"internal/netns", nil},
 	{"internal/twostacks", []string{"netstack/...", "phy"}},
 	{"internal/rfcmap", nil},
+	{"internal/script", []string{
+		"netstack/clock", "netstack/congestion", "netstack/core", "netstack/errno", "netstack/stream", "netstack/tcp",
+		"netstack/wire", "phy",
+	}},
 	{"internal/cli", []string{"netstack/...", "phy", "phy/hostside"}},
 	{"examples/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "internal/cli"}},
 	{"compat_test/...", []string{"conn", "dialer", "listener", "netstack/...", "phy", "adapters/...", "compat_test/..."}},
