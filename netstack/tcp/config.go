@@ -41,6 +41,7 @@ type Config struct {
 
 	NoTimestamps  bool // RFC 7323 timestamps are neither offered nor accepted
 	NoWindowScale bool // nor is window scaling
+	NoSACK        bool // nor are selective acknowledgments, RFC 2018
 
 	// TimerSlack is how late timers may fire on this platform: the clock
 	// granularity G of RFC 6298. Default 1 ms.

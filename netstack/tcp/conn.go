@@ -94,6 +94,7 @@ type Conn struct {
 	readClosed bool // arriving data is thrown away
 	resetDue   bool // Send owes a RST
 	ackNow     bool // Send owes an acknowledgment
+	sackOn     bool // both SYNs had SACK-permitted, RFC 2018 2
 
 	events      Events
 	failure     errno.Errno // why the connection ended; OK: it did not fail
@@ -178,6 +179,7 @@ type receiveSpace struct {
 	segment   uint16 // largest payload seen, for "every second full-sized segment"
 	mss       uint16 // what we announced
 	gaps      ranges // what has arrived beyond nxt
+	sack      sackReport
 }
 
 // Init names the connection and gives it its configuration, nil meaning the

@@ -1,7 +1,7 @@
 package tcp
 
 // RFC 9293 3.7.1 (maximum segment size), RFC 6691, RFC 7323 (window scale and
-// timestamps): what SYNs agree on.
+// timestamps), RFC 2018 2 (SACK-permitted): what SYNs agree on.
 
 import (
 	"math/bits"
@@ -87,10 +87,11 @@ func (c *Conn) SetMTU(now clock.Time, mtu int) {
 // that both sides want.
 func (c *Conn) putSynOptions(now clock.Time, o *wire.TCPOptions) {
 	o.MSS = c.rcv.mss
-	scale, stamps := !c.cfg.NoWindowScale, !c.cfg.NoTimestamps
+	scale, stamps, sack := !c.cfg.NoWindowScale, !c.cfg.NoTimestamps, !c.cfg.NoSACK
 	if c.state == StateSynReceived {
-		scale, stamps = c.ts.scaling, c.ts.on
+		scale, stamps, sack = c.ts.scaling, c.ts.on, c.sackOn
 	}
+	o.SACKPermitted = sack
 	if scale {
 		o.HasWindowScale, o.WindowScale = true, c.rcv.scale
 	}
@@ -112,6 +113,9 @@ func (c *Conn) takeSynOptions(now clock.Time, h *wire.TCP) {
 	} else {
 		c.snd.scale, c.rcv.scale = 0, 0
 	}
+	// RFC 2018 2: the option "MUST NOT be sent on non-SYN segments", and SACK
+	// itself goes to those only whose SYN had it.
+	c.sackOn = o.SACKPermitted && !c.cfg.NoSACK
 	c.ts.on = o.HasTimestamps && !c.cfg.NoTimestamps
 	if c.ts.on {
 		c.ts.recent, c.ts.recentAt = o.TSVal, now

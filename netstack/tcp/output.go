@@ -23,7 +23,8 @@ func (c *Conn) header(seq Seq, flags wire.TCPFlags) wire.TCP {
 	}
 }
 
-// headerLen returns the length of the headers that put writes.
+// headerLen returns the length of the headers that put writes, without what
+// sackLen adds.
 func (c *Conn) headerLen() int {
 	if c.ts.on {
 		return wire.TCPLen + timestampsLen
@@ -31,10 +32,17 @@ func (c *Conn) headerLen() int {
 	return wire.TCPLen
 }
 
-// put writes the header of a segment of the synchronised states to b and
-// returns it as a segment without data. Every such segment has the ACK, so it
-// settles what is owed of that.
+// put writes the header of a segment of the synchronised states that has no data
+// to b.
 func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segment {
+	return c.putBefore(now, b, seq, flags, 0)
+}
+
+// putBefore writes the header of a segment of the synchronised states, of which
+// n bytes of data follow, to b and returns it as a segment without data. It is
+// headerLen and sackLen(n) long. Every such segment has the ACK, so it settles
+// what is owed of that, unless it has no room for what there is to be told.
+func (c *Conn) putBefore(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags, n int) Segment {
 	h := c.header(seq, flags|wire.ACK)
 	h.Ack = uint32(c.rcv.nxt)
 	h.Window = c.announce()
@@ -43,15 +51,16 @@ func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segme
 		// non-<RST> segment".
 		c.ts.put(now, &h.Options)
 	}
-	c.ackNow = false
+	told := c.putSACK(&h.Options, n)
+	c.ackNow = c.ackNow && !told
 	c.timers[timerDelayedAck] = 0
 	c.rcv.lastAck = c.rcv.nxt
 	c.stats.segmentsSent++
 	if !c.Sums {
 		return Segment{Len: h.Put(b)}
 	}
-	n, sum := h.PutSum(b)
-	return Segment{Len: n, Sum: sum, HasSum: true}
+	head, sum := h.PutSum(b)
+	return Segment{Len: head, Sum: sum, HasSum: true}
 }
 
 // putData copies the bytes of Out at seq to b. It returns their sum if Sums asks
@@ -92,7 +101,7 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 	var flags wire.TCPFlags
 	var sum uint16
 	if n > 0 {
-		head := c.headerLen()
+		head := c.headerLen() + c.sackLen(n)
 		sum = c.putData(b[head:head+n], seq)
 		if seq.Add(n) == c.dataEnd() {
 			// RFC 9293 MUST-61, 3.9.1.2: "the TCP implementation ... MUST set
@@ -107,7 +116,7 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 		end++
 	}
 	c.sent(now, seq, end, n)
-	seg := c.put(now, b, seq, flags)
+	seg := c.putBefore(now, b, seq, flags, n)
 	seg.Len += n
 	seg.Sum = addSums(uint32(seg.Sum), uint32(sum))
 	if n > c.snd.mss {

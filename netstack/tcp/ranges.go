@@ -36,8 +36,13 @@ func (r *ranges) end() Seq { return r.spans[len(r.spans)-1].end }
 func (r *ranges) search(seq Seq) int {
 	// Segments mostly arrive in order even behind a gap.
 	lo, hi := 0, len(r.spans)
-	if hi > 0 && r.spans[hi-1].end.Before(seq) {
-		return hi
+	if hi > 0 {
+		switch last := r.spans[hi-1]; {
+		case last.end.Before(seq):
+			return hi
+		case !last.start.After(seq):
+			return hi - 1
+		}
 	}
 	for lo < hi {
 		mid := int(uint(lo+hi) / 2)
@@ -48,6 +53,18 @@ func (r *ranges) search(seq Seq) int {
 		}
 	}
 	return lo
+}
+
+// find returns the span that has a sequence number.
+func (r *ranges) find(seq Seq) (span, bool) {
+	i := r.search(seq)
+	if i < len(r.spans) && r.spans[i].end == seq {
+		i++
+	}
+	if i < len(r.spans) && !r.spans[i].start.After(seq) {
+		return r.spans[i], true
+	}
+	return span{}, false
 }
 
 // add puts the sequence numbers from start up to end into the set. It reports

@@ -1,0 +1,107 @@
+package tcp
+
+// RFC 2018 4 and RFC 2883 4: the selective acknowledgments that we send. What
+// they are about, the spans that have arrived beyond RCV.NXT, is in ranges.go.
+//
+// Invariant: a header with sackLen(n) bytes of blocks is followed by n bytes of
+// data, and together they are no more than a full segment without blocks. So
+// what a segment holds does not depend on what there is to report: a full
+// segment, and a super-segment, says nothing of it, and an acknowledgment of its
+// own does.
+
+import "smolnet/netstack/wire"
+
+// keptRecent is how many blocks' order of arrival is remembered: as many as a
+// header can have.
+const keptRecent = wire.MaxSACKBlocks
+
+// A sackReport is what is remembered of what was reported, and is to be. The zero
+// one is that of a connection that has got everything in order.
+type sackReport struct {
+	// recent has a sequence number of each of the blocks that grew last, newest
+	// first. One that is in no span any more is of a block that was acknowledged
+	// since, or dropped.
+	recent [keptRecent]Seq
+	known  uint8 // how many
+	dupDue bool  // dup was not reported yet
+	dup    span  // what has arrived twice, RFC 2883
+	early  uint8 // segments beyond the first gap, up to countedDups
+	paired bool  // the last duplicate acknowledgment owed is for two segments
+}
+
+// sackRoom returns how many blocks a header has room for.
+func (c *Conn) sackRoom() int {
+	room := wire.TCPMaxLen - wire.TCPLen - sackHead
+	if c.ts.on {
+		room -= timestampsLen
+	}
+	return room / sackBlockLen
+}
+
+const (
+	sackHead     = 4 // kind and length, and two NOPs before them
+	sackBlockLen = 8
+)
+
+// sackLen returns how many bytes of blocks go before n bytes of data.
+func (c *Conn) sackLen(n int) int {
+	r := &c.rcv
+	if !c.sackOn || len(r.gaps.spans) == 0 && !r.sack.dupDue {
+		return 0
+	}
+	size := sackHead + sackBlockLen*min(len(r.gaps.spans)+b2i(r.sack.dupDue), c.sackRoom())
+	if n > 0 && n+size > c.snd.mss {
+		return 0
+	}
+	return size
+}
+
+// putSACK puts the blocks into the options of a segment with n bytes of data. It
+// reports false if they find no room there.
+//
+// RFC 2018 4: "the first SACK block ... MUST specify the contiguous block of data
+// containing the segment which triggered this ACK", "The data receiver SHOULD
+// include as many distinct SACK blocks as possible", "by repeating the most
+// recently reported SACK blocks". RFC 2883 4: what has arrived twice comes before
+// all of them, once, and the block that it is in right behind it.
+func (c *Conn) putSACK(o *wire.TCPOptions, n int) bool {
+	r := &c.rcv
+	if !c.sackOn || len(r.gaps.spans) == 0 && !r.sack.dupDue {
+		return true
+	}
+	if c.sackLen(n) == 0 {
+		return false
+	}
+	room := c.sackRoom()
+	first := 0 // block that is none of the spans
+	add := func(s span) {
+		for _, b := range o.SACK[first:o.NumSACK] {
+			if b.Start == uint32(s.start) && b.End == uint32(s.end) {
+				return
+			}
+		}
+		if int(o.NumSACK) < room {
+			o.SACK[o.NumSACK] = wire.SACKBlock{Start: uint32(s.start), End: uint32(s.end)}
+			o.NumSACK++
+		}
+	}
+	if r.sack.dupDue {
+		r.sack.dupDue = false
+		add(r.sack.dup)
+		first = 1
+		if s, ok := r.gaps.find(r.sack.dup.start); ok {
+			add(s)
+		}
+	}
+	for _, seq := range r.sack.recent[:r.sack.known] {
+		if s, ok := r.gaps.find(seq); ok {
+			add(s)
+		}
+	}
+	// Blocks whose turn was forgotten when others grew together: those nearest to
+	// RCV.NXT are what the peer needs next.
+	for _, s := range r.gaps.spans[:min(len(r.gaps.spans), room)] {
+		add(s)
+	}
+	return true
+}
