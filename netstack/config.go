@@ -129,6 +129,10 @@ type TCPConfig struct {
 	NoTimestamps  bool // do not offer timestamps (RFC 7323)
 	NoWindowScale bool // do not offer window scaling (RFC 7323)
 
+	// NoSynCookies: SYNs that find the SYN queue full are dropped, and not answered
+	// with a cookie (RFC 4987 3.6).
+	NoSynCookies bool
+
 	// NewCongestion makes the congestion controller of a connection. Default:
 	// the stack's choice. It is called on the poll goroutine: it must not block,
 	// nor wait for the stack (see ErrOnLoop).
@@ -183,6 +187,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		TimeWait:          c.TimeWait,
 		NoTimestamps:      c.NoTimestamps,
 		NoWindowScale:     c.NoWindowScale,
+		NoSynCookies:      c.NoSynCookies,
 		TimerSlack:        slack,
 		NewCongestion:     c.NewCongestion,
 	}
@@ -275,7 +280,7 @@ func validateLimits(l Limits) error {
 		name string
 		v    int64
 	}{
-		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)},
+		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)}, {"HalfOpenPerSource", int64(l.HalfOpenPerSource)},
 		{"Neighbors", int64(l.Neighbors)}, {"Outbox", int64(l.Outbox)}, {"ICMPRate", int64(l.ICMPRate)},
 	} {
 		if n.v < 0 {

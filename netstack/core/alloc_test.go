@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"smolnet/netstack/core"
+	"smolnet/netstack/wire"
 )
 
 // Steady state allocates nothing, per segment or per turn.
@@ -22,6 +25,31 @@ func TestNoAllocations(t *testing.T) {
 			perRun := testing.AllocsPerRun(200, func() { frames += f.step() })
 			require.Greater(t, frames, 2000)
 			require.Less(t, perRun, 1.0, "allocations per turn")
+		})
+	}
+}
+
+// Nor does a SYN that is answered with a cookie, with timestamps or without.
+func TestCookieAllocations(t *testing.T) {
+	for name, o := range map[string]wire.TCPOptions{"full": fullOptions, "bare": {MSS: 1460}} {
+		t.Run(name, func(t *testing.T) {
+			w, h := alone(t, halfOpen(1, 1))
+			h.listen(w.now, core.ListenOptions{Local: port(80)})
+			require.NoError(t, h.c.AddRoute(routeVia("10.0.0.0/8", x4)))
+			w.know(h, x4)
+			w.in(h, synFrom(h, spoofed(0), 9, o))
+			syn, b := synFrom(h, spoofed(1), 9, o), make([]byte, 2000)
+			run := func() {
+				h.eth.Receive(w.now, phyFrame(syn))
+				for {
+					if n, _ := h.eth.Send(w.now, b); n == 0 {
+						return
+					}
+				}
+			}
+			run()
+			require.Zero(t, testing.AllocsPerRun(1000, run))
+			require.NotZero(t, h.c.Stats().TCPCookiesSent)
 		})
 	}
 }

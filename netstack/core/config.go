@@ -92,10 +92,15 @@ type Limits struct {
 	Connections int // TCP connections, half-open ones included; default 1<<20
 	Sockets     int // datagram sockets and listeners, default 65536
 	TimeWait    int // records, default 65536; the one that is nearest to its end goes first
-	HalfOpen    int // SYN-RECEIVED in all listeners, default 4096
-	Neighbors   int // entries per interface, default 1024
-	Outbox      int // queued control packets per interface, default 256
-	ICMPRate    int // ICMP errors per second on average, default 1000; bursts of about 50
+	HalfOpen    int // SYN-RECEIVED in all listeners, default 4096; further SYNs are answered with cookies (RFC 4987)
+
+	// HalfOpenPerSource is how many of those one source may have: an IPv4 address,
+	// or an IPv6 prefix of 64 bits. Default a quarter of HalfOpen, and one at least.
+	HalfOpenPerSource int
+
+	Neighbors int // entries per interface, default 1024
+	Outbox    int // queued control packets per interface, default 256
+	ICMPRate  int // ICMP errors per second on average, default 1000; bursts of about 50
 }
 
 // errNegative is what every negative limit is refused with.
@@ -122,6 +127,12 @@ func (l Limits) withDefaults() (Limits, error) {
 		if *f.value == 0 {
 			*f.value = f.def
 		}
+	}
+	if l.HalfOpenPerSource < 0 {
+		return l, fmt.Errorf("%w: Limits.HalfOpenPerSource is %d", errNegative, l.HalfOpenPerSource)
+	}
+	if l.HalfOpenPerSource == 0 {
+		l.HalfOpenPerSource = max(l.HalfOpen/4, 1)
 	}
 	if l.Memory < 0 {
 		return l, fmt.Errorf("%w: Limits.Memory is %d", errNegative, l.Memory)

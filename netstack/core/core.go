@@ -42,6 +42,7 @@ type Core struct {
 	packets *packet.Pool
 	rand    *rand.Rand
 	isn     *tcp.ISNSource
+	cookies *tcp.Cookies
 	ports   *ports.Selector
 	ids     ipIDs
 
@@ -83,11 +84,12 @@ func New(cfg Config) (*Core, error) {
 		cfg.HopLimit = DefaultHopLimit
 	}
 	source := rand.NewChaCha8(cfg.Seed)
-	var isnKey, tableKey siphash.Key
+	var isnKey, tableKey, cookieKey siphash.Key
 	var portKey [32]byte
 	source.Read(isnKey[:]) // never fails
 	source.Read(portKey[:])
 	source.Read(tableKey[:])
+	source.Read(cookieKey[:])
 	pool := stream.NewPool(limits.Memory)
 	c := &Core{
 		cfg:     cfg,
@@ -100,6 +102,7 @@ func New(cfg Config) (*Core, error) {
 		pings:   make(map[pingKey]*Ping),
 		errors:  newErrorLimit(limits.ICMPRate),
 	}
+	c.cookies = tcp.NewCookies(cookieKey, c.isn)
 	c.routes.Max = MaxRoutes
 	c.ids.init(c.rand)
 	c.drawPrice()

@@ -28,7 +28,7 @@ type tcpDemux struct {
 	conns     table[*TCP]
 	listeners map[uint16][]*Listener // by port
 	dialed    map[netip.AddrPort]int // active opens by local address: these ports cannot be listened on
-	halfOpen  int                    // connections of listeners in SYN-RECEIVED
+	syns      synQueue               // connections of listeners in SYN-RECEIVED
 	listening int                    // listeners
 
 	// The connection that the last segment was for: segments come in runs.

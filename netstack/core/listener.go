@@ -26,14 +26,15 @@ type ListenOptions struct {
 
 // A Listener takes connections to a local address.
 type Listener struct {
-	core     *Core
-	local    netip.AddrPort // as it was asked for, with the port
-	cfg      *tcp.Config
-	accept   func(*TCP)
-	backlog  int
-	halfOpen int // connections in SYN-RECEIVED
-	untaken  atomic.Int64
-	closed   bool
+	core       *Core
+	local      netip.AddrPort // as it was asked for, with the port
+	cfg        *tcp.Config
+	accept     func(*TCP)
+	backlog    int
+	halfOpen   int        // connections in SYN-RECEIVED
+	lastCookie clock.Time // when the last SYN cookie was sent
+	untaken    atomic.Int64
+	closed     bool
 }
 
 // ListenTCP listens. errno.AddrInUse, errno.AddrNotAvail (the address is not
@@ -127,6 +128,9 @@ func (l *Listener) Close(now clock.Time) {
 // one it stays.
 func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte, old *timeWait) wire.Drop {
 	c := l.core
+	if d, ok := l.receiveCookie(now, in, h, payload); ok {
+		return d
+	}
 	action, d := tcp.CheckListen(h)
 	if action == tcp.ActionReset {
 		c.sendReset(in, h, len(payload))
@@ -134,35 +138,43 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 	if d != wire.DropNone || action != tcp.ActionNone {
 		return d
 	}
-	if l.full() || l.halfOpen >= l.backlog || c.tcp.halfOpen >= c.cfg.Limits.HalfOpen {
+	if l.full() {
 		return wire.DropListenFull
 	}
-	if c.full() {
-		return wire.DropNoMemory
+	if l.crammed(in.src) {
+		return l.sendCookie(now, in, h, old)
 	}
-	p, _, e := c.findPath(in.src, in.dst, in.ifc)
-	if e != errno.OK {
-		return wire.DropNoRoute
-	}
-	s := c.newTCP(tcp.ID{
-		Local:  netip.AddrPortFrom(in.dst, h.DstPort),
-		Remote: netip.AddrPortFrom(in.src, h.SrcPort),
-	}, l.cfg, p)
+	s, d := l.open(in, h)
 	if s == nil {
-		return wire.DropNoMemory
+		return d
 	}
-	s.listener = l
-	s.halfOpen = true
-	l.halfOpen++
-	c.tcp.halfOpen++
-	c.stats.TCPPassiveOpens++
 	iss := c.isn.Next(now, s.conn.ID())
 	if old != nil {
 		iss = old.rec.NextISS(iss)
 		c.timeWait.forget(old)
 	}
-	s.conn.Accept(now, iss, int(p.mtu)-ipLen(in.dst), h)
+	s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone
+}
+
+// open makes the socket of a connection that a segment asks for, with a place in
+// the SYN queue. If it is nil, the drop says why.
+func (l *Listener) open(in *inbound, h *wire.TCP) (*TCP, wire.Drop) {
+	c := l.core
+	if c.full() {
+		return nil, wire.DropNoMemory
+	}
+	p, _, e := c.findPath(in.src, in.dst, in.ifc)
+	if e != errno.OK {
+		return nil, wire.DropNoRoute
+	}
+	s := c.newTCP(idOf(in, h), l.cfg, p)
+	if s == nil {
+		return nil, wire.DropNoMemory
+	}
+	s.enterHalfOpen(l)
+	c.stats.TCPPassiveOpens++
+	return s, wire.DropNone
 }

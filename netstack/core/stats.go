@@ -34,6 +34,9 @@ type Stats struct {
 	TCPFailed               uint64 // connections that ended with an error
 	TCPResetsIn             uint64 // segments with RST
 	TCPResetsOut            uint64
+	TCPCookiesSent          uint64 // SYN-ACKs of a full SYN queue (RFC 4987 3.6)
+	TCPCookiesAccepted      uint64 // acknowledgments of those, each of which made a connection
+	TCPCookiesFailed        uint64 // and what might have been one, but was none, or too late
 	TCPTimeWaitEvicted      uint64 // records that made room for others, or found no memory
 	UDPIn, UDPOut           uint64 // datagrams
 	PingIn, PingOut         uint64 // of echo sockets
@@ -69,7 +72,7 @@ func (c *Core) Stats() Stats {
 	st.DatagramsNoMemory = c.pool.Noted(stream.DropDatagrams)
 	st.Memory = c.pool.InUse()
 	st.Connections = c.tcp.conns.len()
-	st.HalfOpen = c.tcp.halfOpen
+	st.HalfOpen = c.tcp.syns.halfOpen
 	st.TimeWait = c.timeWait.records.len()
 	st.Listeners = c.tcp.listening
 	st.UDPSockets = c.udp.open

@@ -174,7 +174,7 @@ func TestBacklog(t *testing.T) {
 
 // The last ACK of a handshake is not taken while the accept queue is full.
 func TestAcceptQueueFull(t *testing.T) {
-	w, h := open(t)
+	w, h := open(t, noCookies)
 	srv := h.listen(w.now, core.ListenOptions{Local: port(8), Backlog: 1})
 	from := func(p uint16, f wire.TCPFlags, seq, ack uint32) {
 		w.in(h, frameTo(h, tcpPacket(x4, a4, wire.TCP{SrcPort: p, DstPort: 8, Seq: seq, Ack: ack, Flags: f, Window: 1000}, "")))
@@ -224,7 +224,9 @@ func TestResetWhileAcceptQueueFull(t *testing.T) {
 
 // A flood of SYNs that nobody follows up: bounded, and over after a while.
 func TestSynFlood(t *testing.T) {
-	w, h := open(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.HalfOpen = 50 })
+	w, h := open(t, noCookies, func(c *core.Config, _ *core.InterfaceConfig) {
+		c.Limits.HalfOpen, c.Limits.HalfOpenPerSource = 50, 50
+	})
 	for i := range 1000 {
 		w.in(h, frameTo(h, tcpPacket(x4, a4, wire.TCP{SrcPort: uint16(1000 + i), DstPort: 80, Seq: 1, Flags: wire.SYN, Window: 9}, "")))
 	}

@@ -285,13 +285,6 @@ func (s *TCP) collect(now clock.Time) {
 	s.notify(ev)
 }
 
-// leaveHalfOpen gives back the connection's place in the SYN queue.
-func (s *TCP) leaveHalfOpen() {
-	s.halfOpen = false
-	s.listener.halfOpen--
-	s.core.tcp.halfOpen--
-}
-
 // detach takes the socket out of the demultiplexer. The user may still read
 // what has arrived.
 func (s *TCP) detach() {

@@ -43,6 +43,10 @@ type Config struct {
 	NoWindowScale bool // nor is window scaling
 	NoSACK        bool // nor are selective acknowledgments, RFC 2018
 
+	// NoSynCookies: what finds no place in a listener's SYN queue is dropped, and
+	// not answered with a cookie (RFC 4987 3.6). See Cookies for what cookies lose.
+	NoSynCookies bool
+
 	// TimerSlack is how late timers may fire on this platform: the clock
 	// granularity G of RFC 6298. Default 1 ms.
 	TimerSlack time.Duration

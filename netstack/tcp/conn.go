@@ -190,7 +190,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 		cfg = &defaults
 	}
 	c.id, c.cfg, c.pool = id, cfg, pool
-	c.v6 = id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6()
+	c.v6 = isV6(id)
 	c.In.Init(pool, bufferSize(cfg.RecvBuffer))
 	c.Out.Init(pool, bufferSize(cfg.SendBuffer))
 	c.shared.close()
@@ -202,6 +202,8 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 		c.congestion = cfg.NewCongestion()
 	}
 }
+
+func isV6(id ID) bool { return id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6() }
 
 // Connect is an active OPEN: Send has a SYN afterwards. iss is the initial
 // sequence number, see [ISNSource]. mtu is the largest IP payload (TCP header

@@ -82,6 +82,19 @@ func (c *Conn) SetMTU(now clock.Time, mtu int) {
 	c.check()
 }
 
+// synHeader returns the header of our SYN or, in SYN-RECEIVED, SYN-ACK. RFC 7323
+// 2.2: its window is never scaled.
+func (c *Conn) synHeader(now clock.Time) wire.TCP {
+	h := c.header(c.snd.iss, wire.SYN)
+	h.Window = c.rcv.synWindow
+	if c.state == StateSynReceived {
+		h.Flags |= wire.ACK
+		h.Ack = uint32(c.rcv.nxt)
+	}
+	c.putSynOptions(now, &h.Options)
+	return h
+}
+
 // putSynOptions sets the options of a SYN. RFC 9293 MUST-65: MSS goes into
 // SYNs only; MUST-14, SHLD-5, MAY-3: always. Of the others a SYN-ACK has those
 // that both sides want.

@@ -74,14 +74,10 @@ func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
 	if s.nxt != s.iss {
 		return Segment{}, false
 	}
-	h := c.header(s.iss, wire.SYN)
-	h.Window = c.rcv.synWindow
+	h := c.synHeader(now)
 	if c.state == StateSynReceived {
-		h.Flags |= wire.ACK
-		h.Ack = uint32(c.rcv.nxt)
 		c.ackNow = false
 	}
-	c.putSynOptions(now, &h.Options)
 	s.nxt = s.iss + 1
 	if s.max == s.iss {
 		s.max = s.nxt
