@@ -209,8 +209,8 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
-// TestScripts plays random scripts in every test run.
-func TestScripts(t *testing.T) {
+// TestRandomScripts plays random scripts in every test run.
+func TestRandomScripts(t *testing.T) {
 	const runs = 2000
 	rng := rand.New(rand.NewPCG(42, 0))
 	for range runs {

@@ -1,0 +1,594 @@
+package script
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+// Bounds on a run.
+const (
+	burst     = 4096 // segments at one instant
+	idleTurns = 10_000
+	keepLines = 60 // of the transcript, in a message
+	horizon   = 24 * time.Hour
+
+	defaultTolerance = 2 * time.Millisecond
+	defaultRTT       = 100 * time.Millisecond
+	defaultWindow    = 65535
+)
+
+// starts are the numbers with which each script is run, unless it chooses some
+// itself: nothing may depend on them. The second ones wrap early.
+var starts = []struct{ iss, irs, stamp uint32 }{
+	{1_000_000, 5_000_000, 700_000},
+	{0xffff_fff0, 0xffff_fc00, 0xffff_ff80},
+}
+
+// A runner runs a script.
+type runner struct {
+	script *Script
+	make   func(Env) (Subject, error)
+	env    Env
+	stamp  uint32 // the peer's timestamp at the beginning
+	start  int    // of starts
+
+	subject   Subject
+	now       clock.Time
+	tolerance time.Duration
+	rtt       time.Duration
+	peer      *pattern // options of the peer's SYN
+
+	line  int
+	queue []sent
+	flows map[uint16]*flow
+	last  uint16 // flow of the last segment
+	out   []byte // all that the user wrote
+	read  int    // bytes that the user read
+	heard []string
+	log   []string
+
+	edits  *edits // nil: mismatches are failures
+	frozen int    // above zero: in a later turn of a repeat, which has no lines of its own
+}
+
+// sent is a segment that the connection has sent.
+type sent struct {
+	Segment
+	at clock.Time
+}
+
+// A flow is the numbers of a connection.
+type flow struct {
+	iss, irs   uint32
+	issKnown   bool
+	ours, peer uint32 // next numbers, relative
+	stamp      uint32 // our timestamps' value when the script began
+	stampKnown bool
+	lastVal    uint32 // our last timestamp
+}
+
+// Run runs the script on subjects that newSubject makes. The error is an *Error,
+// with a transcript.
+func (s *Script) Run(newSubject func(Env) (Subject, error)) error {
+	for i := range starts {
+		r := s.runner(newSubject, i)
+		if err := r.run(); err != nil {
+			return err
+		}
+		if s.chooses() {
+			break
+		}
+	}
+	return nil
+}
+
+// chooses reports whether the script sets the initial sequence numbers.
+func (s *Script) chooses() bool {
+	return slices.ContainsFunc(s.steps, func(st step) bool { return st.verb == "iss" || st.verb == "irs" })
+}
+
+func (s *Script) runner(newSubject func(Env) (Subject, error), start int) *runner {
+	from := starts[start]
+	return &runner{
+		script: s, make: newSubject, start: start,
+		env:   Env{ISS: from.iss, IRS: from.irs, Start: Epoch},
+		stamp: from.stamp,
+		now:   Epoch, tolerance: defaultTolerance, rtt: defaultRTT,
+		peer:  &pattern{win: defaultWindow, mss: 1460, wscale: -1, urg: -1, uto: -1},
+		flows: make(map[uint16]*flow),
+	}
+}
+
+func (r *runner) run() error {
+	for i := range r.script.steps {
+		if err := r.step(&r.script.steps[i]); err != nil {
+			return err
+		}
+	}
+	r.line = len(r.script.lines)
+	if r.subject == nil {
+		return r.failf("the script never comes to a connection")
+	}
+	if err := r.pump(); err != nil {
+		return err
+	}
+	return r.unexpected(r.line + 1)
+}
+
+// failf returns an error with the transcript.
+func (r *runner) failf(format string, args ...any) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, format, args...)
+	fmt.Fprintf(&b, "\n\n  %q", r.script.Title)
+	if r.start > 0 {
+		fmt.Fprintf(&b, ", begun with iss %d, irs %d and the peer's clock at %d", r.env.ISS, r.env.IRS, r.stamp)
+	}
+	b.WriteString("\n   time   line\n")
+	for _, l := range r.log {
+		b.WriteString(l + "\n")
+	}
+	fmt.Fprintf(&b, "%9s  now", r.when(r.now))
+	return &Error{r.script.Name, r.line, b.String()}
+}
+
+func (r *runner) when(at clock.Time) string {
+	if !at.IsSet() {
+		return "never"
+	}
+	return fmt.Sprintf("%.3f", at.Sub(Epoch).Seconds())
+}
+
+func (r *runner) note(format string, args ...any) {
+	if len(r.log) == keepLines {
+		r.log = r.log[:copy(r.log, r.log[1:])]
+	}
+	r.log = append(r.log, fmt.Sprintf("%9s %5d  ", r.when(r.now), r.line)+fmt.Sprintf(format, args...))
+}
+
+// step runs one step.
+func (r *runner) step(st *step) error {
+	r.line = st.line
+	if verbs[st.verb].setting {
+		return r.setting(st)
+	}
+	if r.subject == nil {
+		var err error
+		if r.subject, err = r.make(r.env); err != nil {
+			return r.failf("%v", err)
+		}
+	}
+	switch st.verb {
+	case "repeat":
+		return r.repeat(st)
+	case ">":
+		return r.expect(st)
+	}
+	if err := r.arrive(st); err != nil {
+		return err
+	}
+	if !verbs[st.verb].check {
+		if err := r.unexpected(st.line); err != nil {
+			return err
+		}
+	}
+	r.line = st.line
+	err := r.perform(st)
+	if r.edits != nil {
+		r.edits.last = r.now
+	}
+	return err
+}
+
+// arrive brings the time of a step that does something.
+func (r *runner) arrive(st *step) error {
+	if st.and {
+		return nil
+	}
+	if err := r.pump(); err != nil {
+		return err
+	}
+	span := st.wait.d
+	switch {
+	case st.verb == "silent":
+		d, _ := time.ParseDuration(st.args[0])
+		span += d
+	case st.wait.kind == waitNone:
+		return nil
+	case st.wait.kind == waitAt:
+		span = Epoch.Add(st.wait.d).Sub(r.now)
+		if span < 0 {
+			return r.failf("it is later already")
+		}
+	}
+	to := r.now.Add(span)
+	if r.edits == nil {
+		return r.pass(to, st.line)
+	}
+	from := r.edits.last
+	err := r.pass(to, st.line)
+	if r.edits.last > from {
+		r.edits.retime(st, to.Sub(r.edits.last))
+	}
+	return err
+}
+
+// pass lets time pass in silence.
+func (r *runner) pass(to clock.Time, line int) error {
+	for r.now < to || len(r.queue) > 0 {
+		if err := r.unexpected(line); err != nil {
+			return err
+		}
+		if err := r.advance(to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) repeat(st *step) error {
+	for i := range st.times {
+		if i == 1 {
+			r.frozen++
+		}
+		for j := range st.body {
+			if err := r.step(&st.body[j]); err != nil {
+				if e, ok := err.(*Error); ok && i > 0 {
+					e.Text = fmt.Sprintf("(turn %d) ", i+1) + e.Text
+				}
+				return err
+			}
+		}
+	}
+	if st.times > 1 {
+		r.frozen--
+	}
+	return nil
+}
+
+// pump fetches what is to be sent now.
+func (r *runner) pump() error {
+	for range burst {
+		s, ok, err := r.subject.Send(r.now)
+		if err != nil {
+			return r.failf("%v", err)
+		}
+		if !ok {
+			if d := r.subject.Deadline(); d.Due(r.now) {
+				return r.failf("there is nothing to send, but a deadline is due: %s", r.when(d))
+			}
+			return nil
+		}
+		s.Data = slices.Clone(s.Data)
+		if err := r.noteSent(&s); err != nil {
+			return err
+		}
+		r.queue = append(r.queue, sent{s, r.now})
+	}
+	return r.failf("there is no end to what is sent")
+}
+
+// advance lets time pass up to an instant, or until something is sent.
+func (r *runner) advance(to clock.Time) error {
+	for range idleTurns {
+		if err := r.pump(); err != nil || len(r.queue) > 0 {
+			return err
+		}
+		d := r.subject.Deadline()
+		if !d.IsSet() || d > to {
+			r.now = max(r.now, to)
+			return nil
+		}
+		r.now = d
+	}
+	return r.failf("%d deadlines and nothing is sent", idleTurns)
+}
+
+// unexpected fails if something was sent that no line expects. Updates put it in
+// before the line.
+func (r *runner) unexpected(line int) error {
+	for len(r.queue) > 0 {
+		s := r.queue[0]
+		text := r.show(&s)
+		if r.edits == nil || r.frozen > 0 {
+			r.line = line
+			return r.failf("unexpected segment\n  want nothing\n  got  > %s", text)
+		}
+		r.queue = r.queue[1:]
+		var p *pattern
+		r.edits.insert(line, r.edits.span(s.at)+"> "+r.named("to", p.like(r.relative(&s.Segment))))
+		r.edits.last = s.at
+	}
+	return nil
+}
+
+// named renders a segment with its port.
+func (r *runner) named(preposition string, p *pattern) string {
+	s := p.String()
+	if p.port != 0 {
+		s += " " + preposition + " " + strconv.Itoa(int(p.port))
+	}
+	return s
+}
+
+func (r *runner) show(s *sent) string {
+	text := r.named("to", r.relative(&s.Segment))
+	if s.at != r.now {
+		text += " at " + r.when(s.at)
+	}
+	return text
+}
+
+// expect is what stands behind >.
+func (r *runner) expect(st *step) error {
+	if err := r.pump(); err != nil {
+		return err
+	}
+	from, until, exact := r.window(st)
+	if r.edits != nil && r.frozen == 0 && st.wait.kind != waitNone {
+		until = r.now.Add(horizon)
+	}
+	if err := r.advance(until); err != nil {
+		return err
+	}
+	text := strings.TrimPrefix(r.named("to", st.segment), " ")
+	if len(r.queue) == 0 {
+		if r.edits != nil && r.frozen == 0 {
+			r.edits.remove(st.line)
+			return nil
+		}
+		return r.failf("nothing was sent\n  want > %s\n  got  nothing until %s, next deadline %s",
+			text, r.when(r.now), r.when(r.subject.Deadline()))
+	}
+	s := r.queue[0]
+	got := r.relative(&s.Segment)
+	want := r.resolve(st.segment)
+	diff := want.differences(got)
+	if s.at < from || s.at > until {
+		diff = append(diff, "time: it was expected at "+r.when(exact))
+	} else if r.edits != nil && exact.IsSet() && s.at > exact.Add(r.toleranceOf(st)) {
+		diff = append(diff, "time")
+	}
+	if len(diff) > 0 {
+		if r.edits == nil || r.frozen > 0 {
+			return r.failf("wrong segment\n  want > %s\n  got  > %s\n  differs in: %s", text, r.show(&s), strings.Join(diff, ", "))
+		}
+		r.edits.segment(st, s.at, r.named("to", st.segment.like(got)))
+	}
+	r.queue = r.queue[1:]
+	if r.edits != nil {
+		r.edits.last = r.now
+	}
+	return nil
+}
+
+func (r *runner) toleranceOf(st *step) time.Duration {
+	if st.wait.tolerance >= 0 {
+		return st.wait.tolerance
+	}
+	return r.tolerance
+}
+
+// window returns when a segment may be sent.
+func (r *runner) window(st *step) (from, until, exact clock.Time) {
+	tolerance := r.toleranceOf(st)
+	switch st.wait.kind {
+	case waitSpan:
+		exact = r.now.Add(st.wait.d)
+	case waitAt:
+		exact = Epoch.Add(st.wait.d)
+	case waitAny:
+		return r.now, r.now.Add(horizon), 0
+	default:
+		return r.now, r.now, 0
+	}
+	return exact.Add(-tolerance), exact.Add(tolerance), exact
+}
+
+// inject passes in a segment of the peer.
+func (r *runner) inject(p *pattern) error {
+	s := r.absolute(p)
+	r.note("< %s", r.named("from", r.resolvePeer(p)))
+	if err := r.subject.Receive(r.now, &s); err != nil {
+		return r.failf("%v", err)
+	}
+	return nil
+}
+
+// flow returns the numbers of the connection with a peer's port.
+func (r *runner) flow(port uint16) *flow {
+	f := r.flows[port]
+	if f == nil {
+		f = &flow{iss: r.env.ISS, irs: r.env.IRS}
+		r.flows[port] = f
+	}
+	return f
+}
+
+// noteSent takes note of a segment, and checks what holds for all.
+func (r *runner) noteSent(s *Segment) error {
+	f := r.flow(s.Port)
+	if s.Flags.Has(wire.SYN) && !f.issKnown {
+		f.iss, f.issKnown = s.Seq, true
+	}
+	if s.Options.HasTimestamps {
+		if !f.stampKnown {
+			f.stamp, f.stampKnown = s.Options.TSVal-r.millis(), true
+		}
+		f.lastVal = s.Options.TSVal
+	}
+	r.note("> %s", r.named("to", r.relative(s)))
+	rel := s.Seq - f.iss
+	at := rel
+	if !s.Flags.Has(wire.SYN) {
+		at--
+	}
+	if n := len(s.Data); n > 0 {
+		if off := int(int32(at)); off < 0 || off+n > len(r.out) || string(r.out[off:off+n]) != string(s.Data) {
+			return r.failf("these %d bytes at %d are not what the user wrote", n, rel)
+		}
+	}
+	end := rel + uint32(segmentLen(s.Flags, len(s.Data)))
+	if !s.Flags.Has(wire.RST) && int32(end-f.ours) > 0 {
+		f.ours = end
+	}
+	r.last = s.Port
+	return nil
+}
+
+func segmentLen(flags wire.TCPFlags, n int) int {
+	if flags.Has(wire.SYN) {
+		n++
+	}
+	if flags.Has(wire.FIN) {
+		n++
+	}
+	return n
+}
+
+// millis is the time of the script.
+func (r *runner) millis() uint32 { return uint32(r.now.Sub(Epoch) / time.Millisecond) }
+
+// relative returns a segment of the connection in the script's numbers.
+func (r *runner) relative(s *Segment) *pattern {
+	f := r.flow(s.Port)
+	p := &pattern{
+		flags: s.Flags &^ wire.URG, n: len(s.Data), win: int(s.Window),
+		urg: -1, mss: -1, wscale: -1, uto: -1, ecn: s.ECN, cut: s.Cut, port: s.Port,
+	}
+	p.seq.v = s.Seq - f.iss
+	if s.Flags.Has(wire.RST) && s.Seq == 0 {
+		p.seq.v = 0 // it answers what has no ACK, RFC 9293 3.10.7.1
+	}
+	if s.Flags.Has(wire.ACK) {
+		p.ack.v = s.Ack - f.irs
+	}
+	if s.Flags.Has(wire.URG) {
+		p.flags |= wire.URG
+		p.urg = int(s.Urgent)
+	}
+	o := &s.Options
+	p.sackOK, p.ts = o.SACKPermitted, o.HasTimestamps
+	if o.MSS != 0 {
+		p.mss = int(o.MSS)
+	}
+	if o.HasWindowScale {
+		p.wscale = int(o.WindowScale)
+	}
+	if o.HasUserTimeout {
+		p.uto = int(o.UserTimeout)
+	}
+	if o.HasTimestamps {
+		p.val.v = o.TSVal - f.stamp
+		if p.ecr.v = o.TSEcr - r.stamp; o.TSEcr == 0 {
+			p.ecr.v = 0
+		}
+	}
+	for _, k := range o.SACK[:o.NumSACK] {
+		p.sack = append(p.sack, [2]uint32{k.Start - f.irs, k.End - f.irs})
+	}
+	if o.HasFastOpen {
+		p.fastOpen = hex.EncodeToString(o.FastOpenCookie[:o.FastOpenLen])
+		if o.FastOpenLen == 0 {
+			p.fastOpen = "request"
+		}
+	}
+	return p
+}
+
+// resolve returns an expected segment with numbers for what is "next".
+func (r *runner) resolve(p *pattern) *pattern {
+	f := r.flow(p.port)
+	out := *p
+	if p.seq.next {
+		out.seq = number{v: f.ours - uint32(segmentLen(p.flags, p.n))}
+	}
+	if p.ack.next {
+		out.ack = number{v: f.peer}
+	}
+	return &out
+}
+
+// resolvePeer is resolve for a segment of the peer.
+func (r *runner) resolvePeer(p *pattern) *pattern {
+	f := r.flow(p.port)
+	out := *p
+	if p.seq.next {
+		out.seq = number{v: f.peer}
+	}
+	if p.ack.next {
+		out.ack = number{v: f.ours}
+	}
+	return &out
+}
+
+// absolute returns a segment of the peer in the numbers of the wire, and takes
+// note of it.
+func (r *runner) absolute(pattern *pattern) Segment {
+	p := r.resolvePeer(pattern)
+	f := r.flow(p.port)
+	s := Segment{ECN: p.ecn, Cut: p.cut, Port: p.port, Data: make([]byte, p.n)}
+	s.Flags = p.flags
+	s.Seq = p.seq.v + f.irs
+	if p.flags.Has(wire.ACK) {
+		s.Ack = p.ack.v + f.iss
+	}
+	s.Window = uint16(max(r.peer.win, 0))
+	if p.win >= 0 {
+		s.Window = uint16(p.win)
+	}
+	at := p.seq.v
+	if !p.flags.Has(wire.SYN) {
+		at--
+	}
+	for i := range s.Data {
+		s.Data[i] = peerByte(at + uint32(i))
+	}
+	s.Urgent = uint16(max(p.urg, 0))
+	r.options(p, f, &s)
+	end := p.seq.v + uint32(segmentLen(p.flags, p.n))
+	if int32(p.seq.v-f.peer) <= 0 && int32(end-f.peer) > 0 {
+		f.peer = end
+	}
+	return s
+}
+
+// options sets the options of a segment of the peer.
+func (r *runner) options(p *pattern, f *flow, s *Segment) {
+	o := &s.Options
+	o.MSS = uint16(max(p.mss, 0))
+	o.HasWindowScale, o.WindowScale = p.wscale >= 0, uint8(max(p.wscale, 0))
+	o.HasUserTimeout, o.UserTimeout = p.uto >= 0, uint16(max(p.uto, 0))
+	o.SACKPermitted = p.sackOK
+	if p.ts {
+		o.HasTimestamps = true
+		o.TSVal = r.stamp + r.millis()
+		if s.Flags.Has(wire.ACK) {
+			o.TSEcr = f.lastVal
+		}
+		if !p.val.any {
+			o.TSVal, o.TSEcr = r.stamp+p.val.v, f.stamp+p.ecr.v
+		}
+	}
+	for _, k := range p.sack {
+		o.SACK[o.NumSACK] = wire.SACKBlock{Start: k[0] + f.iss, End: k[1] + f.iss}
+		o.NumSACK++
+	}
+	if p.fastOpen == "" {
+		return
+	}
+	o.HasFastOpen = true
+	if b, err := hex.DecodeString(p.fastOpen); err == nil {
+		o.FastOpenLen = uint8(copy(o.FastOpenCookie[:], b))
+	}
+}
+
+// peerByte and userByte are what both sides write at a place.
+func peerByte(i uint32) byte { return byte('a' + (i+i/26+i/1000)%26) }
+func userByte(i int) byte    { return byte('A' + (i+i/26+i/1000)%26) }
