@@ -92,6 +92,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	old := r.nxt
 	r.nxt = r.nxt.Add(n)
 	if gaps {
+		c.noteOverlap(old, r.nxt)
 		r.nxt = r.gaps.advance(r.nxt)
 	}
 	r.adv = maxSeq(r.adv, r.nxt)
@@ -101,6 +102,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	if !c.readClosed {
 		c.In.Extend(end + grown)
 		if gaps && r.gaps.empty() {
+			r.sack.known, r.sack.early = 0, 0
 			c.In.DropAhead() // what was placed but could not be noted
 		}
 		if !c.HoldText {
@@ -130,9 +132,16 @@ func (c *Conn) placeInOrder(p []byte) int {
 	return n
 }
 
-// dropAhead forgets what has arrived ahead of a gap.
+// dropAhead forgets what has arrived ahead of a gap. RFC 2018 8: the receiver
+// may drop what it has reported; that "is discouraged, but may be used if the
+// receiver runs out of buffer space".
 func (c *Conn) dropAhead() {
-	c.rcv.gaps.free(c.pool)
+	r := &c.rcv
+	if c.sackOn && !r.gaps.empty() && c.state.receives() {
+		r.sack.reneged++
+	}
+	r.sack.known, r.sack.early = 0, 0
+	r.gaps.free(c.pool)
 	c.In.DropAhead()
 }
 
@@ -167,25 +176,50 @@ func (c *Conn) scheduleAck(now clock.Time, atOnce bool) {
 func (c *Conn) receiveAhead(s *segment, p []byte) {
 	r := &c.rcv
 	c.stats.outOfOrder++
-	c.oweDupAck()
 	n := len(p)
 	if !c.readClosed {
 		off := c.inOffset(s.seq)
 		n = int(c.In.WriteAt(off, p) - off)
 	}
-	if n == 0 || !r.gaps.add(c.pool, s.seq, s.seq.Add(n)) {
+	end := s.seq.Add(n)
+	spans := len(r.gaps.spans)
+	twice := c.noteOverlap(s.seq, end)
+	if n == 0 || !r.gaps.add(c.pool, s.seq, end) {
 		s.drop = wire.DropNoMemory
 		if r.gaps.empty() {
 			c.In.DropAhead() // no span, no page
 		}
+		c.oweDupAck(true)
+		return
 	}
+	if c.sackOn {
+		r.noteRecent(s.seq)
+	}
+	c.oweDupAck(twice || len(r.gaps.spans) > spans)
 }
 
 // oweDupAck owes a duplicate acknowledgment. RFC 9293 MAY-13 and RFC 5681 4.2: "a TCP
 // receiver SHOULD send an immediate duplicate ACK when an out-of-order segment
-// arrives". The peer counts them, so each segment gets its own although
-// several may have arrived before Send is asked.
-func (c *Conn) oweDupAck() { c.rcv.dupAcks = min(c.rcv.dupAcks+1, maxDupAcks) }
+// arrives". A peer that knows of loss only by counting them needs one for each
+// segment although several may have arrived before Send is asked.
+//
+// With SACK the blocks tell what has arrived, and all acknowledgments of one turn
+// have the same: to a peer by RFC 6675 or RFC 8985 the second one is no news, and
+// no more than a spare. So two segments that only make a block longer and arrive
+// in one turn share an acknowledgment. One that does not, by what apart says, has
+// its own, and so have the first ones, up to the third duplicate, which peers wait
+// for (RFC 5681 3.2).
+func (c *Conn) oweDupAck(apart bool) {
+	r := &c.rcv
+	k := &r.sack
+	if c.sackOn && !apart && k.early >= countedDups && r.dupAcks > 0 && !k.paired {
+		k.paired = true
+		return
+	}
+	k.paired = false
+	k.early = min(k.early+1, countedDups)
+	r.dupAcks = min(r.dupAcks+1, maxDupAcks)
+}
 
 // receiveFin is the eighth step. A FIN ahead of missing data is remembered.
 func (c *Conn) receiveFin(now clock.Time, s *segment) {
@@ -197,7 +231,7 @@ func (c *Conn) receiveFin(now clock.Time, s *segment) {
 			return
 		}
 		if seq != r.nxt && len(s.payload) == 0 {
-			c.oweDupAck()
+			c.oweDupAck(true)
 		}
 		r.finSeen, r.finSeq = true, seq
 	}

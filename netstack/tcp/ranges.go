@@ -55,16 +55,22 @@ func (r *ranges) search(seq Seq) int {
 	return lo
 }
 
-// find returns the span that has a sequence number.
-func (r *ranges) find(seq Seq) (span, bool) {
+// after returns the first span that ends beyond seq.
+func (r *ranges) after(seq Seq) (span, bool) {
 	i := r.search(seq)
 	if i < len(r.spans) && r.spans[i].end == seq {
 		i++
 	}
-	if i < len(r.spans) && !r.spans[i].start.After(seq) {
-		return r.spans[i], true
+	if i == len(r.spans) {
+		return span{}, false
 	}
-	return span{}, false
+	return r.spans[i], true
+}
+
+// find returns the span that has a sequence number.
+func (r *ranges) find(seq Seq) (span, bool) {
+	s, ok := r.after(seq)
+	return s, ok && !s.start.After(seq)
 }
 
 // add puts the sequence numbers from start up to end into the set. It reports

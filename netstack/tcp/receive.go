@@ -158,6 +158,9 @@ func (c *Conn) checkSequence(now clock.Time, s *segment) wire.Drop {
 		// made to accept valid ACKs, URGs, and RSTs". What is new in it is
 		// refused, and the peer has to hear of that: it may be repeating what
 		// closed the window, with something new behind.
+		if start < 0 {
+			c.noteDuplicate(s.seq, c.rcv.nxt)
+		}
 		s.seq, s.payload, s.drop = c.rcv.nxt, nil, wire.DropOutOfWindow
 		s.flags &^= wire.FIN
 		c.ackNow = true
@@ -188,6 +191,7 @@ func (c *Conn) tailor(s *segment, start, wnd int) {
 		return
 	}
 	if start < 0 {
+		c.noteDuplicate(s.seq, c.rcv.nxt)
 		s.payload = s.payload[min(-start, len(s.payload)):]
 		s.seq = c.rcv.nxt
 		start = 0
@@ -213,6 +217,9 @@ func (c *Conn) unacceptable(now clock.Time, s *segment, drop wire.Drop) wire.Dro
 // other's acknowledgments for ever.
 func (c *Conn) ackUnacceptable(now clock.Time, s *segment) {
 	if len(s.payload) > 0 || s.has(wire.FIN) {
+		if end := s.seq.Add(s.len()); !end.After(c.rcv.nxt) && !s.has(wire.SYN) {
+			c.noteDuplicate(s.seq, end)
+		}
 		c.ackNow = true
 		return
 	}

@@ -27,7 +27,14 @@ type sackReport struct {
 	dup    span  // what has arrived twice, RFC 2883
 	early  uint8 // segments beyond the first gap, up to countedDups
 	paired bool  // the last duplicate acknowledgment owed is for two segments
+
+	duplicates uint32 // reported, for those who want to know
+	reneged    uint32 // how often reported blocks were dropped
 }
+
+// countedDups is how many duplicate acknowledgments a peer counts before it takes
+// a segment for lost: DupThresh of RFC 6675.
+const countedDups = 3
 
 // sackRoom returns how many blocks a header has room for.
 func (c *Conn) sackRoom() int {
@@ -104,4 +111,54 @@ func (c *Conn) putSACK(o *wire.TCPOptions, n int) bool {
 		add(s)
 	}
 	return true
+}
+
+// noteRecent remembers that the block with seq was the last that grew.
+func (r *receiveSpace) noteRecent(seq Seq) {
+	grown, ok := r.gaps.find(seq)
+	if !ok {
+		return
+	}
+	k := &r.sack
+	recent, n := [keptRecent]Seq{seq}, 1
+	for _, old := range k.recent[:k.known] {
+		if n < keptRecent && old.After(r.nxt) && (old.Before(grown.start) || !old.Before(grown.end)) {
+			recent[n] = old
+			n++
+		}
+	}
+	k.recent, k.known = recent, uint8(n)
+}
+
+// noteOverlap looks whether text from start up to end, which begins at or beyond
+// RCV.NXT and is not in the spans yet, is there already, and reports whether any
+// of it is. RFC 2883 4.1.3: of several such parts the first is reported.
+func (c *Conn) noteOverlap(start, end Seq) bool {
+	if !c.sackOn || !start.Before(end) {
+		return false
+	}
+	s, ok := c.rcv.gaps.after(start)
+	if !ok || !s.start.Before(end) {
+		return false
+	}
+	c.noteDuplicate(maxSeq(start, s.start), minSeq(end, s.end))
+	return true
+}
+
+// noteDuplicate has the next acknowledgment report that the sequence numbers from
+// start up to end have arrived once more. RFC 2883 4: "each duplicate contiguous
+// sequence of data received is reported in at most one D-SACK block". Of what
+// comes before that is sent the first piece is.
+func (c *Conn) noteDuplicate(start, end Seq) {
+	if !c.sackOn {
+		return
+	}
+	k := &c.rcv.sack
+	k.duplicates++
+	switch {
+	case !k.dupDue:
+		k.dup, k.dupDue = span{start, end}, true
+	case !start.After(k.dup.end) && !end.Before(k.dup.start):
+		k.dup = span{minSeq(start, k.dup.start), maxSeq(end, k.dup.end)}
+	}
 }
