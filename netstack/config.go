@@ -102,8 +102,8 @@ type UDPConfig struct {
 // over Linux where that has any. Zero means default, negative off where that
 // is said.
 type TCPConfig struct {
-	RecvBuffer int // bytes received and not read yet, the largest window; at least 4096
-	SendBuffer int // bytes written and not acknowledged yet; at least 4096
+	RecvBuffer int // bytes received and not read yet, the largest window; at least 1024
+	SendBuffer int // bytes written and not acknowledged yet; at least 1024
 	MaxMSS     int // upper bound of the segment size that we announce; default what the path takes
 
 	// Nagle delays small segments while others are unacknowledged (RFC 9293
@@ -148,7 +148,7 @@ const (
 
 // Bounds of what a Config may ask for.
 const (
-	minTCPBuffer  = 4 << 10
+	minTCPBuffer  = 1 << 10
 	maxTCPBuffer  = 1 << 30 // RFC 7323 2.3: windows stay below 2^30
 	minMSS        = 48
 	maxMSS        = 65495

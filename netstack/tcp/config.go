@@ -7,7 +7,7 @@ import "time"
 // that has a meaning.
 type Config struct {
 	// RecvBuffer and SendBuffer are the most bytes that the streams hold; the
-	// receive window follows from RecvBuffer. Default 512 KiB, at least 4 KiB,
+	// receive window follows from RecvBuffer. Default 512 KiB, at least 1 KiB,
 	// at most 1 GiB. More is faster where bandwidth times round trip asks for
 	// it, and slower where not: beyond the processor's cache.
 	RecvBuffer, SendBuffer int
@@ -57,7 +57,7 @@ type Config struct {
 // The defaults of Config, and the bounds on its values.
 const (
 	defaultBuffer = 512 << 10
-	minBuffer     = 4 << 10
+	minBuffer     = 1 << 10
 	maxBuffer     = 1 << 30 // RFC 7323 2.3: the largest window there is
 
 	defaultKeepAliveInterval = 75 * time.Second
