@@ -31,8 +31,8 @@ type Controller interface {
 
 	// OnAck: an acknowledgment tells that something has arrived, or that
 	// something was lost. It is called once for each, after OnCongestion,
-	// OnRecovered or OnUndo if it brings those about. a is valid during the call.
-	OnAck(now clock.Time, a *Ack)
+	// OnRecovered or OnUndo if it brings those about.
+	OnAck(now clock.Time, a Ack)
 
 	// OnCongestion: the network tells of congestion, by a loss or a mark, and a
 	// recovery begins. inFlight leaves out what is lost. At most once a round trip.

@@ -51,6 +51,7 @@ type control struct {
 	priorWindow   int32
 	priorSsthresh int32
 
+	target int32 // window at the end of the reduction
 	prr    prr
 	repair repair
 	srtt   time.Duration
@@ -109,7 +110,7 @@ func (c *control) observe(a *Ack) (grow bool, n int) {
 		return n > 0, n
 	default:
 		if c.repair == reducing {
-			if w, ok := c.prr.ack(a, int(c.ssthresh), int(c.mss)); ok {
+			if w, ok := c.prr.ack(a, int(c.target), int(c.mss)); ok {
 				c.setWindow(w)
 			}
 		}
@@ -127,7 +128,7 @@ func (c *control) openSlowStart(n, limit int) {
 // window is what is left of one that was reduced already.
 func (c *control) flight() int {
 	if c.repair == reducing {
-		return int(c.ssthresh)
+		return int(c.target)
 	}
 	return int(c.window)
 }
@@ -140,21 +141,34 @@ func (c *control) save() {
 	}
 }
 
-// reduce begins a reduction to ssthresh, which PRR carries out.
-func (c *control) reduce(ssthresh, inFlight int) {
+// reduce begins a reduction to target, which PRR carries out.
+func (c *control) reduce(target int, why Cause, inFlight int) {
 	c.save()
-	c.setSsthresh(ssthresh)
+	// RFC 5681 3.1, (4), RFC 9438 4.6: two segments at least, but a mark goes on to
+	// reduce the window, "until it reaches a value of 1 SMSS".
+	c.setSsthresh(max(target, 2*int(c.mss)))
+	if why == Loss {
+		target = int(c.ssthresh)
+	}
+	c.target = int32(min(max(target, int(c.mss)), maxWindow))
 	c.repair = reducing
 	c.prr = prr{}
-	// RFC 9937 6.2: one segment, the lost one, goes out at once.
-	c.setWindow(amount(inFlight) + int(c.mss))
+	// RFC 9937 6.2: one segment, the lost one, goes out at once, or with the first
+	// acknowledgment if more than the target is in flight.
+	c.setWindow(min(amount(inFlight)+int(c.mss), int(c.target)))
 }
 
 // restart falls back to slow start from the loss window of one segment, RFC 5681
 // 3.1.
+//
+// The threshold is about the flight of before the first loss: a time-out in the midst
+// of a reduction is about the same losses, and leaves it (RFC 5681 3.1, (4), speaks of
+// what is out when a loss is detected, once).
 func (c *control) restart(ssthresh int) {
 	c.save()
-	c.setSsthresh(ssthresh)
+	if c.repair != reducing {
+		c.setSsthresh(max(ssthresh, 2*int(c.mss)))
+	}
 	c.repair = restarted
 	c.window = c.mss
 }
@@ -190,7 +204,7 @@ func (c *control) OnSend(_ clock.Time, n, _ int) {
 // OnRecovered ends a repair.
 func (c *control) OnRecovered(clock.Time, int) {
 	if c.repair == reducing {
-		c.window = c.ssthresh // RFC 9937 6.2: "On exiting fast recovery", RFC 6582 3.2 step 3, (2)
+		c.setWindow(int(c.target)) // RFC 9937 6.4; RFC 6582 3.2 step 3, (2)
 	}
 	c.repair = noRepair
 }
@@ -216,7 +230,7 @@ func (c *control) pacingRate() int64 {
 	}
 	w := int64(c.window)
 	if c.repair == reducing {
-		w = max(w, int64(c.ssthresh)) // PRR spreads what goes out already
+		w = max(w, int64(c.target)) // PRR spreads what goes out already
 	}
 	if c.window < c.ssthresh/2 {
 		w *= 2

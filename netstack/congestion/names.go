@@ -1,9 +1,11 @@
 package congestion
 
-// New returns what makes controllers of a name: "reno" ([Reno]) or "none" ([None]).
-// Reno is not paced. !ok: there is no such controller.
+// New returns what makes controllers of a name: "cubic" ([Cubic]), "reno" ([Reno]) or
+// "none" ([None]). Those that have a field Pacing do not pace. !ok: there is no such controller.
 func New(name string) (f Factory, ok bool) {
 	switch name {
+	case "cubic":
+		return func() Controller { return new(Cubic) }, true
 	case "reno":
 		return func() Controller { return new(Reno) }, true
 	case "none":
@@ -13,4 +15,4 @@ func New(name string) (f Factory, ok bool) {
 }
 
 // Names returns the names that [New] knows, in alphabetical order.
-func Names() []string { return []string{"none", "reno"} }
+func Names() []string { return []string{"cubic", "none", "reno"} }

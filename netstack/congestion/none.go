@@ -14,7 +14,7 @@ func (None) Start(clock.Time, Start) {}
 func (None) OnSend(clock.Time, int, int) {}
 
 // OnAck does nothing.
-func (None) OnAck(clock.Time, *Ack) {}
+func (None) OnAck(clock.Time, Ack) {}
 
 // OnCongestion does nothing.
 func (None) OnCongestion(clock.Time, Cause, int) {}

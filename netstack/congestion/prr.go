@@ -15,10 +15,10 @@ type prr struct {
 func (p *prr) send(n int) { p.out = int32(amount(int(p.out) + amount(n))) }
 
 // ack returns the window after a; !ok: it stays as it is.
-func (p *prr) ack(a *Ack, ssthresh, mss int) (window int, ok bool) {
+func (p *prr) ack(a *Ack, target, mss int) (window int, ok bool) {
 	pipe, delivered := amount(a.InFlight), amount(a.Delivered)
 	if p.flight == 0 {
-		// RFC 9937 6.2: what had been delivered before is left out, and what a
+		// RFC 9937 6.1: what had been delivered before is left out, and what a
 		// delivers is not.
 		p.flight = int32(max(amount(a.PriorInFlight), pipe, 1))
 	}
@@ -28,10 +28,12 @@ func (p *prr) ack(a *Ack, ssthresh, mss int) (window int, ok bool) {
 	p.delivered = int32(amount(int(p.delivered) + delivered))
 
 	var send int
-	if pipe > ssthresh {
-		// RFC 6937 3: CEIL (prr_delivered * ssthresh / RecoverFS) - prr_out.
+	if pipe > target {
+		// RFC 6937 3: CEIL (prr_delivered * ssthresh / RecoverFS) - prr_out, in whole
+		// segments as in its examples: a part of one would not be sent.
 		flight := int64(p.flight)
-		share := (int64(p.delivered)*int64(ssthresh) + flight - 1) / flight
+		share := (int64(p.delivered)*int64(target) + flight - 1) / flight
+		share = (share + int64(mss) - 1) / int64(mss) * int64(mss)
 		send = int(min(share, maxWindow-1) - int64(p.out))
 	} else {
 		// RFC 9937 6.2: packet conservation (CRB), but slow start (SSRB) where the
@@ -41,7 +43,7 @@ func (p *prr) ack(a *Ack, ssthresh, mss int) (window int, ok bool) {
 		if a.Acked > 0 && a.Lost == 0 {
 			send += mss
 		}
-		send = min(send, ssthresh-pipe)
+		send = min(send, target-pipe)
 	}
 	if p.out == 0 {
 		send = max(send, mss) // RFC 9937 6.2: "Force a fast retransmit upon entering recovery"

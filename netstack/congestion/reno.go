@@ -25,8 +25,8 @@ func (r *Reno) Start(_ clock.Time, s Start) {
 }
 
 // OnAck opens the window, or has PRR compute it.
-func (r *Reno) OnAck(_ clock.Time, a *Ack) {
-	grow, n := r.observe(a)
+func (r *Reno) OnAck(_ clock.Time, a Ack) {
+	grow, n := r.observe(&a)
 	if !grow {
 		return
 	}
@@ -45,27 +45,19 @@ func (r *Reno) OnAck(_ clock.Time, a *Ack) {
 }
 
 // OnCongestion halves the window, RFC 5681 3.2 step 2.
-func (r *Reno) OnCongestion(_ clock.Time, _ Cause, inFlight int) {
-	r.reduce(r.halved(), inFlight)
+//
+// FlightSize is there so that a window is not taken for used that is not; ours grows
+// only while it is used (RFC 9438 4.6 argues so), and inFlight leaves out what is lost.
+func (r *Reno) OnCongestion(_ clock.Time, why Cause, inFlight int) {
+	r.reduce(r.flight()/2, why, inFlight)
 	r.acked = 0
 }
 
 // OnTimeout falls back to slow start from one segment, RFC 5681 3.1.
-func (r *Reno) OnTimeout(clock.Time, int) {
-	// RFC 5681 3.1 means the flight of before the first loss by (4); a time-out in
-	// the midst of a recovery is about the same losses.
-	ssthresh := int(r.ssthresh)
-	if r.repair != reducing {
-		ssthresh = r.halved()
-	}
-	r.restart(ssthresh)
+func (r *Reno) OnTimeout(_ clock.Time, inFlight int) {
+	r.restart(min(r.flight(), inFlight) / 2)
 	r.acked = 0
 }
-
-// halved is RFC 5681 3.1, (4): ssthresh = max (FlightSize / 2, 2*SMSS). FlightSize
-// is there so that a window is not taken for used that is not; ours grows only while
-// it is (RFC 9438 4.6 argues so), and what is in flight leaves out what is lost.
-func (r *Reno) halved() int { return max(r.flight()/2, 2*int(r.mss)) }
 
 // OnUndo restores window and threshold, RFC 4015 4.
 func (r *Reno) OnUndo(clock.Time) { r.undo() }
