@@ -9,7 +9,7 @@ import (
 )
 
 // ErrOnLoop is returned by what cannot be done on the poll goroutine outside of
-// Do: where a device's tracer, a Logger, NewCongestion or a Waiter is called, the
+// Do: where a device's tracer, a Logger, Congestion or a Waiter is called, the
 // loop is in the middle of its work, and cannot wait for itself.
 var ErrOnLoop = errors.New("netstack: called on the poll goroutine")
 

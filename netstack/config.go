@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/core"
 	"smolnet/netstack/packet"
 	"smolnet/netstack/route"
@@ -133,10 +134,10 @@ type TCPConfig struct {
 	// with a cookie (RFC 4987 3.6).
 	NoSynCookies bool
 
-	// NewCongestion makes the congestion controller of a connection. Default:
-	// the stack's choice. It is called on the poll goroutine: it must not block,
-	// nor wait for the stack (see ErrOnLoop).
-	NewCongestion func() tcp.Congestion
+	// Congestion makes the congestion controller of a connection, such as what
+	// congestion.New("bbr") returns. Default CUBIC (RFC 9438). It is called on the
+	// poll goroutine: it must not block, nor wait for the stack (see ErrOnLoop).
+	Congestion congestion.Factory
 }
 
 // The defaults that package net sets on its connections.
@@ -189,7 +190,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		NoWindowScale:     c.NoWindowScale,
 		NoSynCookies:      c.NoSynCookies,
 		TimerSlack:        slack,
-		NewCongestion:     c.NewCongestion,
+		Congestion:        c.Congestion,
 	}
 }
 

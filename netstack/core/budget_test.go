@@ -32,7 +32,7 @@ func TestSocketsAreCharged(t *testing.T) {
 			for _, h := range w.hosts {
 				m := h.c.Stats().Memory
 				require.Positive(t, m, "an idle connection is not free")
-				require.LessOrEqual(t, m, int64(1536))
+				require.LessOrEqual(t, m, int64(2048))
 			}
 			end(c, s)
 			w.run()

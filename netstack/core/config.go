@@ -73,9 +73,9 @@ type Share interface {
 
 // Limits are the named bounds. Zero means default, negative is refused.
 type Limits struct {
-	// Memory is the budget in bytes: pages of streams, queued packets, 1.5 KiB
+	// Memory is the budget in bytes: pages of streams, queued packets, 2 KiB
 	// for each TCP socket, 200 bytes for each record of TIME-WAIT. Default
-	// 512 MiB, of which 100,000 idle connections take 150. Less than 64 KiB is of
+	// 512 MiB, of which 100,000 idle connections take 200. Less than 64 KiB is of
 	// little use. As it fills, there are five steps, each with a counter in
 	// Stats:
 	//

@@ -175,7 +175,7 @@ func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.E
 // its pages: this object, its places in the demultiplexer and in the timer queue,
 // and what the outer half has of it, with somebody who waits in Read. rest gives
 // it back.
-const socketCharge = 3 << 9
+const socketCharge = 4 << 9
 
 // newTCP makes a socket and adds it to the demultiplexer. Without memory for it
 // it returns nil.

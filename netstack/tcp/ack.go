@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/wire"
 )
@@ -31,14 +32,10 @@ func (c *Conn) receiveAck(now clock.Time, s *segment) (Action, wire.Drop) {
 		return ActionNone, c.challenge(now, wire.DropBadAck)
 	}
 	news := s.ack.After(c.snd.una)
-	switch {
-	case news:
-		c.ackNew(now, s)
-	case s.ack == c.snd.una:
-		c.ackSame(now, s)
-	default:
+	if !news && s.ack != c.snd.una {
 		return ActionNone, wire.DropNone // "a duplicate ... can be ignored"
 	}
+	c.ackArrived(now, s, news)
 	c.updateWindow(now, s, news)
 	if c.snd.finQueued && c.snd.una.After(c.snd.finSeq) {
 		c.finAcked(now)
@@ -54,46 +51,118 @@ func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
 	if rtt > 0 {
 		c.rtt.sample(rtt, c.cfg.rtoBounds())
 	}
-	c.established(now)
+	c.established(now, rtt)
+}
+
+// ackArrived takes an acknowledgment that may be believed: what has arrived, what is
+// lost, and what follows from it.
+func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
+	if !news && !c.duplicate(s) && s.h.Options.NumSACK == 0 {
+		return
+	}
+	a := arrival{prior: c.inFlight()}
+	limited := c.snd.una.Before(c.snd.limitedTo)
+	if c.ts.on {
+		a.echo, a.hasEcho = s.h.Options.TSEcr, true
+	}
+	if s.h.Options.NumSACK > 0 && c.sackOn {
+		c.takeSacks(now, s, &a)
+	}
+	left := c.snd.left
+	rtt := time.Duration(0)
+	if news {
+		rtt = c.measure(now, s)
+		c.ackNew(now, s, &a)
+	} else if !c.sackOn {
+		c.ackDuplicate(now, &a)
+	}
+	if a.rtt.IsSet() {
+		rtt = max(now.Sub(a.rtt), 1)
+		c.rtt.noteLeast(rtt)
+	}
+	c.noteDsack(&a)
+	c.probeAcked(now, s, &a)
+	repairing := c.recovery.phase != congestion.Open
+	if c.repair(now, &a) && c.outstanding() {
+		c.armRetransmit(now) // RFC 6298 5.3
+	}
+	// What ends a repair was sent with another window than the one there is now.
+	limited = limited && (!repairing || c.recovery.phase != congestion.Open)
+	if c.snd.left < left { // told before, by duplicates
+		a.delivered = max(a.delivered-(left-c.snd.left), 0)
+	}
+	if a.delivered > 0 || c.rate.lost > 0 {
+		c.tellController(now, &a, rtt, limited)
+		c.armProbe(now)
+	}
+}
+
+// repair moves the recovery on by an acknowledgment: it ends one, finds out that it
+// was a mistake, or begins one. It reports whether the retransmission timer
+// restarts, RFC 6298 5.3, if something is new.
+func (c *Conn) repair(now clock.Time, a *arrival) bool {
+	v := &c.recovery
+	restart := a.acked > 0
+	if c.undoes(a) || v.phase == congestion.Timeout && c.ackAfterTimeout(a) {
+		c.undo(now, a)
+	}
+	if v.phase != congestion.Open && a.acked > 0 {
+		restart = c.ackInRecovery(now, a.acked)
+	}
+	if c.board.sacked > 0 || v.phase > congestion.Reducing || c.timers[timerLoss].IsSet() && !c.rack.probing {
+		if c.rackDetect(now) && v.phase < congestion.Recovery {
+			c.enterRecovery(now, congestion.Loss)
+		}
+	}
+	return restart
+}
+
+// tellController tells the controller of an acknowledgment.
+func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, limited bool) {
+	r := &c.rate
+	prior := a.rate.delivered
+	appLimited := a.rate.limited
+	rate, interval := r.generate(now, a, c.rtt.min)
+	ack := congestion.Ack{
+		Acked: a.acked, Delivered: a.delivered, Lost: r.lost,
+		PriorInFlight: a.prior, InFlight: c.inFlight(), Phase: c.recovery.phase,
+		WindowLimited: limited,
+		RTT:           rtt, SRTT: c.rtt.srtt, MinRTT: c.rtt.min,
+		Rate: rate, RateInterval: interval, AppLimited: appLimited,
+		TotalDelivered: r.delivered, PriorDelivered: prior,
+	}
+	r.lost = 0
+	c.congestion.OnAck(now, ack)
 }
 
 // ackNew takes an acknowledgment of something new.
-func (c *Conn) ackNew(now clock.Time, s *segment) {
+func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 	acked := s.ack.Sub(c.snd.una)
-	sample := AckSample{
-		Acked: acked, InFlight: c.flight(), InRecovery: c.snd.recovering,
-		WindowLimited: c.snd.una.Before(c.snd.limitedTo),
-		RTT:           c.measure(now, s),
-	}
 	data := acked
 	if c.snd.finQueued && s.ack.After(c.snd.finSeq) {
 		data--
 	}
+	c.takeCumulative(now, s.ack, a)
+	a.acked = acked
 	c.snd.advance(s.ack)
+	c.recovery.advance(s.ack)
+	c.rack.fack = maxSeq(c.rack.fack, s.ack)
 	if data > 0 {
 		// What is acknowledged is never sent again: it is gone.
 		c.Out.Release(c.Out.Start() + uint64(data))
 		c.stats.bytesAcked += uint64(data)
 		c.events |= EventWritable
 	}
+	if c.recovery.phase == congestion.Open {
+		c.snd.dupAcks, c.snd.left = 0, 0
+	}
 	c.retries = 0
 	c.probe.answered()
 	c.soft = errno.OK
-	restart := true
-	if c.snd.recovering {
-		restart = c.ackInRecovery(now, acked)
-	} else {
-		c.snd.dupAcks, c.snd.left = 0, 0
-	}
-	c.congestion.OnAck(now, sample)
 	c.timers[timerUser] = 0
 	if !c.outstanding() {
 		c.timers[timerRetransmit] = 0 // RFC 6298 5.2
-		c.snd.resend = false
 		return
-	}
-	if restart {
-		c.armRetransmit(now) // RFC 6298 5.3
 	}
 	c.armUserTimeout(now)
 }
@@ -106,7 +175,12 @@ func (s *sendSpace) advance(ack Seq) {
 	s.small = maxSeq(s.small, ack)
 	s.resentTo = maxSeq(s.resentTo, ack)
 	s.limitedTo = maxSeq(s.limitedTo, ack)
-	s.recover = maxSeq(s.recover, ack-1) // "covers more than recover"
+}
+
+// advance is the same for what is remembered of recoveries.
+func (v *recovery) advance(ack Seq) {
+	v.end = maxSeq(v.end, ack-1) // "covers more than recover"
+	v.undoTo = maxSeq(v.undoTo, ack-1)
 }
 
 // measure returns the round-trip time that an acknowledgment tells and feeds it
@@ -132,8 +206,9 @@ func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
 	return rtt
 }
 
-// ackSame takes an acknowledgment of nothing new.
-func (c *Conn) ackSame(now clock.Time, s *segment) {
+// duplicate looks at an acknowledgment of nothing new, and reports whether it is a
+// duplicate that tells of a segment that has left the network.
+func (c *Conn) duplicate(s *segment) bool {
 	if c.timers[timerProbe].IsSet() || c.probe.unanswered > 0 {
 		// RFC 9293 MUST-37, 3.8.6.1: "As long as the receiving TCP peer
 		// continues to send acknowledgments in response to the probe
@@ -147,10 +222,10 @@ func (c *Conn) ackSame(now clock.Time, s *segment) {
 	// number so far, and (e) the window of the last one.
 	if !c.outstanding() || len(s.payload) > 0 || s.drop != wire.DropNone || s.has(wire.FIN) ||
 		c.windowOf(s) != c.snd.wnd {
-		return
+		return false
 	}
 	c.stats.duplicateAcks++
-	c.ackDuplicate(now)
+	return true
 }
 
 // windowOf returns the window that a segment announces.

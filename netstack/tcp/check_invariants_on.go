@@ -6,7 +6,7 @@ import "fmt"
 
 // check panics with the connection printed if it contradicts itself.
 func (c *Conn) check() {
-	for _, why := range []string{c.checkSend(), c.checkReceive(), c.checkTimers()} {
+	for _, why := range []string{c.checkSend(), c.checkScoreboard(), c.checkReceive(), c.checkTimers()} {
 		if why != "" {
 			panic(fmt.Sprintf("tcp: %s: %v", why, c))
 		}
@@ -36,6 +36,46 @@ func (c *Conn) checkSend() string {
 		return "more left the network than was in it"
 	case c.state.synchronized() && s.una != c.outSeq(c.Out.Start()) && !(s.finQueued && s.una == s.finSeq+1):
 		return "Out does not start at SND.UNA"
+	}
+	return ""
+}
+
+func (c *Conn) checkScoreboard() string {
+	s, b := &c.snd, &c.board
+	if !c.state.synchronized() || c.state == StateTimeWait {
+		return ""
+	}
+	next := s.una
+	var sacked, lost, resent int32
+	for i := range b.records.len() {
+		rec := b.records.at(i)
+		if rec.start != next || !rec.start.Before(rec.end) {
+			return fmt.Sprintf("record %d of %d: %+v does not begin at +%d", i, b.records.len(), *rec, next-s.iss)
+		}
+		if rec.waits() && rec.start.Before(b.waitFrom) {
+			return fmt.Sprintf("record %d waits before +%d", i, b.waitFrom-s.iss)
+		}
+		if rec.has(recordSacked) {
+			sacked += int32(rec.len())
+			if rec.has(recordLost | recordResent) {
+				return fmt.Sprintf("record %d has arrived and is lost", i)
+			}
+		}
+		if rec.has(recordLost) {
+			lost += int32(rec.len())
+		}
+		if rec.has(recordResent) {
+			resent += int32(rec.len())
+		}
+		next = rec.end
+	}
+	switch {
+	case next != s.nxt:
+		return fmt.Sprintf("records end at +%d", next-s.iss)
+	case sacked != b.sacked, lost != b.lost, resent != b.resent:
+		return fmt.Sprintf("scoreboard says %d sacked, %d lost, %d resent; records %d, %d, %d", b.sacked, b.lost, b.resent, sacked, lost, resent)
+	case b.sacked == 0 && b.pieces != 0:
+		return "segments sacked but no bytes"
 	}
 	return ""
 }
@@ -81,6 +121,9 @@ func (c *Conn) checkTimers() string {
 		}
 		return ""
 	}
+	if t[timerLoss].IsSet() && c.flight() == 0 {
+		return "loss timer set, nothing out"
+	}
 	if c.outstanding() && !t[timerRetransmit].IsSet() && !t[timerProbe].IsSet() {
 		return "data out and no timer"
 	}
@@ -99,9 +142,9 @@ func (c *Conn) checkTimers() string {
 // String returns what matters of the connection, for messages.
 func (c *Conn) String() string {
 	s, r := &c.snd, &c.rcv
-	return fmt.Sprintf("%v %v-%v: snd iss %d una +%d nxt +%d max +%d wnd %d mss %d fin %v recovering %v left %d; "+
+	return fmt.Sprintf("%v %v-%v: snd iss %d una +%d nxt +%d max +%d wnd %d mss %d fin %v phase %v left %d sacked %d lost %d resent %d; "+
 		"rcv irs %d nxt +%d adv +%d fin %v/%v gaps %d; retries %d probe %+v timers %v; In %v; Out %v",
 		c.state, c.id.Local, c.id.Remote, s.iss, s.una-s.iss, s.nxt-s.iss, s.max-s.iss, s.wnd, s.mss, s.finQueued,
-		s.recovering, s.left, r.irs, r.nxt-r.irs, r.adv-r.irs, r.finSeen, r.finDone, len(r.gaps.spans), c.retries,
+		c.recovery.phase, s.left, c.board.sacked, c.board.lost, c.board.resent, r.irs, r.nxt-r.irs, r.adv-r.irs, r.finSeen, r.finDone, len(r.gaps.spans), c.retries,
 		c.probe, c.timers, &c.In, &c.Out)
 }

@@ -1,6 +1,10 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"smolnet/netstack/congestion"
+)
 
 // A Config is what connections have in common. It is shared, and read-only
 // once in use. Zero means default; negative means off or without limit where
@@ -51,7 +55,8 @@ type Config struct {
 	// granularity G of RFC 6298. Default 1 ms.
 	TimerSlack time.Duration
 
-	NewCongestion func() Congestion // makes a connection's controller; nil: NewReno
+	// Congestion makes a connection's congestion controller; nil: CUBIC.
+	Congestion congestion.Factory
 }
 
 // The defaults of Config, and the bounds on its values.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/stream"
 )
@@ -110,9 +111,12 @@ type Conn struct {
 	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
 	rtt          estimator
-	congestion   Congestion
-	reno         NewReno // what congestion is by default
+	congestion   congestion.Controller
 	probe        probe
+	recovery     recovery
+	rack         rack
+	rate         rateState
+	board        scoreboard
 
 	// Sums has Send sum up the segments of synchronized states, see Segment: it
 	// knows what it writes, and whoever reads that again waits for the writing.
@@ -139,8 +143,8 @@ type Conn struct {
 // sendSpace is RFC 9293 3.3.1, the send sequence variables.
 type sendSpace struct {
 	una      Seq    // SND.UNA: oldest unacknowledged
-	nxt      Seq    // next to send; a time-out takes it back to una
-	max      Seq    // SND.NXT as the RFC means it: beyond everything ever sent
+	nxt      Seq    // SND.NXT: next to send
+	max      Seq    // nxt, or beyond it where a window probe has been, or the window that shrank
 	iss      Seq    // Out begins after it
 	wnd      uint32 // SND.WND, scaled: RFC 9293 REC-1 and MUST-1, 32 bits without sign
 	maxWnd   uint32 // the largest wnd so far
@@ -150,15 +154,11 @@ type sendSpace struct {
 	dupAcks  uint16
 	scale    uint8 // of the peer's windows
 
-	finQueued    bool // the user has closed its side: FIN follows the data
-	recovering   bool
-	firstPartial bool // no partial acknowledgment in this recovery yet
-	resend       bool // Send owes the segment at una
+	finQueued bool // the user has closed its side: FIN follows the data
 
 	small     Seq // end of the last small segment sent (Minshall)
 	resentTo  Seq // beyond everything that was sent more than once
-	limitedTo Seq // beyond everything sent before the congestion window was last full
-	recover   Seq // RFC 6582: beyond everything sent when the recovery began
+	limitedTo Seq // beyond everything sent while the congestion window was in use
 	finSeq    Seq // of our FIN
 }
 
@@ -197,9 +197,10 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
 	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
-	c.congestion = &c.reno
-	if cfg.NewCongestion != nil {
-		c.congestion = cfg.NewCongestion()
+	if cfg.Congestion != nil {
+		c.congestion = cfg.Congestion()
+	} else {
+		c.congestion = new(congestion.Cubic)
 	}
 }
 
@@ -218,7 +219,7 @@ func (c *Conn) Connect(now clock.Time, iss Seq, mtu int) {
 func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
 	s := &c.snd
 	s.iss, s.una, s.nxt, s.max = iss, iss, iss, iss
-	s.small, s.recover, s.resentTo, s.limitedTo = iss, iss, iss, iss
+	s.small, s.resentTo, s.limitedTo = iss, iss, iss
 	c.mtu = clampMTU(mtu)
 	c.peerMSS = defaultMSS(c.v6)
 	c.rcv.mss = c.announcedMSS()
@@ -292,7 +293,8 @@ func (c *Conn) SetUserTimeout(now clock.Time, d time.Duration) {
 // outstanding reports whether anything was sent and is not acknowledged.
 func (c *Conn) outstanding() bool { return c.snd.una.Before(c.snd.max) }
 
-// flight returns how much is out and not presumed lost.
+// flight returns how much is out, FlightSize of RFC 5681 2: what counts against
+// the peer's window.
 func (c *Conn) flight() int { return c.snd.nxt.Sub(c.snd.una) }
 
 // Streams and sequence numbers: both count from the byte after the SYN.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
@@ -110,10 +111,13 @@ type segment struct {
 	size uint16 // of the pieces of a super-frame
 }
 
+// reno makes the controller whose windows are easily told in advance.
+func reno() congestion.Controller { return new(congestion.Reno) }
+
 func newHarness(t *testing.T) *harness {
 	return &harness{
 		t:   t,
-		cfg: tcp.Config{DelayedAck: -1, RecvBuffer: 64 << 10, SendBuffer: 256 << 10},
+		cfg: tcp.Config{Congestion: reno, DelayedAck: -1, RecvBuffer: 64 << 10, SendBuffer: 256 << 10},
 		id: tcp.ID{
 			Local:  netip.MustParseAddrPort("192.0.2.1:4321"),
 			Remote: netip.MustParseAddrPort("198.51.100.2:80"),

@@ -1,33 +1,73 @@
 package tcp
 
-import "time"
+import (
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
+)
 
 // Info is what a connection knows of itself.
 type Info struct {
 	State State
 
-	RTT, RTTVar, MinRTT time.Duration // zero before the first measurement
-	RTO                 time.Duration // with its present back-off
+	// Round trips. Zero before the first measurement.
+	RTT, RTTVar time.Duration // smoothed, and its variation: RFC 6298
+	MinRTT      time.Duration
+	RTO         time.Duration // with its present back-off
+	Backoff     int           // how often the RTO was doubled
 
-	CongestionWindow   int // bytes; zero before the handshake is over
-	SlowStartThreshold int // bytes
-	CongestionControl  string
+	// Congestion control.
+	CongestionControl  string           // name of the controller, such as "cubic"
+	CongestionMode     string           // what it is at, such as "slow start"
+	Phase              congestion.Phase // of loss recovery
+	CongestionWindow   int              // bytes; zero before the handshake is over
+	SlowStartThreshold int              // bytes; very large while there is none
+	PacingRate         int64            // bytes per second; zero: not paced
 
-	SendMSS, RecvMSS       int // payload bytes: of our segments, and what we announced
-	SendWindow, RecvWindow int // bytes: peer's offer, our offer
-	InFlight               int // bytes of sequence space
+	// Segments and paths.
+	SendMSS, RecvMSS int // payload bytes: of our segments, and what we announced
+	PathMTU          int // bytes of IP payload that the path takes
 
+	// Windows and queues, bytes.
+	SendWindow, RecvWindow int // peer's offer, our offer
+	SendQueue, RecvQueue   int // in Out, not acknowledged yet; in In, not read yet
+	SendBuffer, RecvBuffer int // the most that Out and In hold at present
+	Timestamps             bool
+	WindowScaling          bool
+	SelectiveAck           bool
+	SendScale, RecvScale   uint8
+
+	// What is out, bytes of sequence space.
+	Outstanding int // sent and not acknowledged cumulatively
+	InFlight    int // and presumed to be in the network
+	Sacked      int // and acknowledged selectively
+	Lost        int // and taken for lost, sent again or not
+
+	// Reordering was seen on the path; its window of tolerance, RFC 8985 6.2.
+	Reordering       bool
+	ReorderingWindow time.Duration
+
+	// Delivery.
+	Delivered    uint64 // bytes of sequence space that have arrived at the peer
+	DeliveryRate int64  // of the last measurement, bytes per second
+	AppLimited   bool   // the application is what holds the connection back
+
+	// Counters.
 	BytesSent, BytesAcked, BytesReceived uint64 // payload; BytesSent counts retransmissions too
 	SegmentsSent, SegmentsReceived       uint64
 	Retransmits                          uint64 // segments
+	SpuriousRecoveries                   uint64 // reductions that were taken back, RFC 4015
+	DuplicatesReported                   uint64 // by the peer's duplicate SACKs, RFC 2883
 	Timeouts                             uint64
+	TailProbes                           uint64 // RFC 8985 7
 	FastRecoveries                       uint64
-	OutOfOrder                           uint64 // segments
+	Reordered                            uint64 // segments of ours that arrived late
+	OutOfOrder                           uint64 // segments of the peer's
 	DuplicateAcks                        uint64
 
-	SendQueue, RecvQueue      int // bytes in Out, In
-	Timestamps, WindowScaling bool
-	SendScale, RecvScale      uint8
+	// On the stack's clock; zero: never.
+	LastSent, LastReceived clock.Time // data of ours; a segment of the peer's
 }
 
 // counters are the ones of Info.
@@ -37,26 +77,34 @@ type counters struct {
 	retransmits, outOfOrder              uint64
 	duplicateAcks                        uint64
 	timeouts, fastRecoveries             uint32 // each takes a round trip at least
+	spurious, tailProbes                 uint32
+	duplicates, reordered                uint32
 }
 
 // Info returns a snapshot.
 func (c *Conn) Info() Info {
-	n := &c.stats
+	n, b := &c.stats, &c.board
 	return Info{
 		State: c.state,
-		RTT:   c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min, RTO: c.rtt.current(c.cfg.rtoBounds()),
+		RTT:   c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min,
+		RTO: c.rtt.current(c.cfg.rtoBounds()), Backoff: int(c.rtt.backoff),
+		CongestionControl: c.congestion.Name(), CongestionMode: c.congestion.Mode(), Phase: c.recovery.phase,
 		CongestionWindow:   c.congestion.Window(),
 		SlowStartThreshold: c.congestion.SlowStartThreshold(),
-		CongestionControl:  c.congestion.Name(),
-		SendMSS:            c.snd.mss, RecvMSS: int(c.rcv.mss),
+		PacingRate:         c.congestion.PacingRate(),
+		SendMSS:            c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
 		SendWindow: int(c.snd.wnd), RecvWindow: c.rcv.adv.Sub(c.rcv.nxt),
-		InFlight:  c.flight(),
+		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(), SendBuffer: c.Out.Limit(), RecvBuffer: c.In.Limit(),
+		Timestamps: c.ts.on, WindowScaling: c.ts.scaling, SelectiveAck: c.sackOn,
+		SendScale: c.snd.scale, RecvScale: c.rcv.scale,
+		Outstanding: c.flight(), InFlight: c.inFlight(), Sacked: int(b.sacked), Lost: int(b.lost),
+		Reordering: c.rack.reordering, ReorderingWindow: c.reorderWindow(),
+		Delivered: c.rate.delivered, DeliveryRate: c.rate.rate, AppLimited: c.rate.limitedTo != 0,
 		BytesSent: n.bytesSent, BytesAcked: n.bytesAcked, BytesReceived: n.bytesReceived,
 		SegmentsSent: n.segmentsSent, SegmentsReceived: n.segmentsReceived,
-		Retransmits: n.retransmits, Timeouts: uint64(n.timeouts), FastRecoveries: uint64(n.fastRecoveries),
-		OutOfOrder: n.outOfOrder, DuplicateAcks: n.duplicateAcks,
-		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(),
-		Timestamps: c.ts.on, WindowScaling: c.ts.scaling,
-		SendScale: c.snd.scale, RecvScale: c.rcv.scale,
+		Retransmits: n.retransmits, SpuriousRecoveries: uint64(n.spurious), DuplicatesReported: uint64(n.duplicates),
+		Timeouts: uint64(n.timeouts), TailProbes: uint64(n.tailProbes), FastRecoveries: uint64(n.fastRecoveries),
+		Reordered: uint64(n.reordered), OutOfOrder: n.outOfOrder, DuplicateAcks: n.duplicateAcks,
+		LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
@@ -117,7 +118,7 @@ func TestLongTransfer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBulk(t, &tcp.Config{NewCongestion: func() tcp.Congestion { return &fixed{window: 1 << 20} }})
+			b := newBulk(t, &tcp.Config{Congestion: func() congestion.Controller { return &fixed{window: 1 << 20} }})
 			b.transfer(half + 1<<20)
 			after(t, b)
 		})

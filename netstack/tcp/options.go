@@ -74,8 +74,7 @@ func (c *Conn) SetMTU(now clock.Time, mtu int) {
 	}
 	c.congestion.SetMSS(c.snd.mss)
 	if c.snd.mss < old && c.flight() > c.snd.mss {
-		c.cancelRecovery()
-		c.snd.nxt = c.snd.una
+		c.markAllLost()
 		c.rtt.resent(c.snd.una)
 		c.armRetransmit(now)
 	}

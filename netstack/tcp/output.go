@@ -110,12 +110,10 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 			flags |= wire.PSH
 		}
 	}
-	end := seq.Add(n)
 	if fin {
 		flags |= wire.FIN
-		end++
 	}
-	c.sent(now, seq, end, n)
+	c.sent(now, n)
 	seg := c.putBefore(now, b, seq, flags, n)
 	seg.Len += n
 	seg.Sum = addSums(uint32(seg.Sum), uint32(sum))
@@ -126,24 +124,84 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 	return seg
 }
 
-// sent takes note of a segment from seq to end with n bytes of data.
-func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
-	s := &c.snd
-	if seq.Before(s.max) {
-		c.stats.retransmits += uint64(c.pieces(n))
-		c.rtt.resent(seq)
-		c.lastResent = now
-		s.resentTo = maxSeq(s.resentTo, end)
-	} else if n > s.mss {
-		c.rtt.start(now, seq.Add(s.mss)) // the first piece, as if it had gone alone
-	} else {
-		c.rtt.start(now, end)
+// record takes note of n sequence numbers from SND.NXT on that are sent now. It
+// reports false if there is no memory to do so: then they must not be sent.
+func (c *Conn) record(now clock.Time, n int) bool {
+	s, r := &c.snd, &c.board.records
+	rec := record{start: s.nxt, end: s.nxt.Add(n)}
+	again := s.nxt.Before(s.max) // in a window that shrank
+	if again {
+		rec.flags = recordRepeats
 	}
-	s.max = maxSeq(s.max, end)
-	s.nxt = maxSeq(s.nxt, end)
-	if c.flight()+s.mss > c.congestion.Window() {
+	c.rate.stamp(now, &rec, r.len() == 0)
+	joins := r.len() > 0 && (r.last().flags^rec.flags)&^recordLimited == 0
+	switch {
+	case joins && r.last().sent == now:
+		r.last().end = rec.end
+	case r.push(c.pool, rec):
+	case joins:
+		// What is older counts as sent now: it is taken for lost later than it
+		// might be, never sooner.
+		last := r.last()
+		rec.start = last.start
+		*last = rec
+	default:
+		return false
+	}
+	if again {
+		c.stats.retransmits += uint64(c.pieces(n))
+		c.rtt.resent(s.nxt)
+		c.lastResent = now
+		s.resentTo = maxSeq(s.resentTo, rec.end)
+	} else {
+		c.rtt.start(now, s.nxt.Add(min(n, s.mss))) // the first piece, as if it had gone alone
+	}
+	s.nxt = rec.end
+	s.max = maxSeq(s.max, s.nxt)
+	// RFC 7661 4.2: a window of which at least half is in use is validated.
+	if 2*c.inFlight() >= c.congestion.Window() {
 		s.limitedTo = s.nxt
 	}
+	return true
+}
+
+// repeat takes note of n sequence numbers from the start of record number i on that
+// are sent again now, and returns how many are to be sent.
+func (c *Conn) repeat(now clock.Time, i, n int) int {
+	s, b := &c.snd, &c.board
+	r := &b.records
+	start := r.at(i).start
+	end := start.Add(n)
+	j := i
+	for j < r.len() && r.at(j).start.Before(end) {
+		j++
+	}
+	if last := r.at(j - 1); last.end.After(end) && !r.split(c.pool, j-1, end) {
+		// Without memory for the rest it counts as sent: RACK, or the timer, finds
+		// out that it was not.
+		end = last.end
+	}
+	rec := r.at(i)
+	rec.end = end
+	r.remove(i+1, j)
+	rec = r.at(i)
+	if !rec.has(recordResent) {
+		b.resent += int32(rec.len())
+	}
+	rec.flags |= recordResent | recordRepeats
+	c.rate.stamp(now, rec, false)
+	pieces := c.pieces(n)
+	c.stats.retransmits += uint64(pieces)
+	c.rtt.resent(start)
+	c.lastResent = now
+	s.resentTo = maxSeq(s.resentTo, end)
+	c.noteRepeat(now, rec.len())
+	return n
+}
+
+// sent takes note of a segment with n bytes of data that goes out, for the first time
+// or again.
+func (c *Conn) sent(now clock.Time, n int) {
 	c.stats.bytesSent += uint64(n)
 	c.lastSent = now
 	c.timers[timerProbe] = 0
@@ -154,8 +212,18 @@ func (c *Conn) sent(now clock.Time, seq, end Seq, n int) {
 	if n > 0 {
 		c.armTrim(now)
 	}
-	c.congestion.OnSend(now, n, c.flight())
+	c.armProbe(now)
+	c.congestion.OnSend(now, n, c.inFlight())
 	c.pace(now, n)
+}
+
+// noteIdle notes that there is nothing to send although the window has room:
+// draft-cheng-iccrg-delivery-rate-estimation-02 3.4.
+func (c *Conn) noteIdle() {
+	b := &c.board
+	if pipe := c.inFlight(); b.lost <= b.resent && pipe < c.congestion.Window() {
+		c.rate.limitedTo = max(c.rate.delivered+uint64(pipe), 1)
+	}
 }
 
 // pace holds the next data back if the controller has a rate and n bytes have

@@ -6,12 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/stream"
 )
 
-// A paced controller is NewReno with a rate.
+// A paced controller is Reno with a rate.
 type paced struct {
-	NewReno
+	congestion.Reno
 	rate int64
 }
 
@@ -21,7 +22,7 @@ func (p *paced) PacingRate() int64 { return p.rate }
 // timer alone.
 func TestPacing(t *testing.T) {
 	const rate = 10_000_000 // bytes per second
-	cfg := &Config{NewCongestion: func() Congestion { return &paced{rate: rate} }}
+	cfg := &Config{Congestion: func() congestion.Controller { return &paced{rate: rate} }}
 	p := newCoupleOf(t, cfg, stream.NewPool(0))
 	p.a.Out.Write(make([]byte, 8*p.a.snd.mss))
 	start := p.now

@@ -1,88 +1,176 @@
 package tcp
 
-// RFC 5681 3.2 and RFC 6582 3.2 (fast retransmit and fast recovery), RFC 3042
-// (limited transmit).
+// When losses are repaired: RFC 6675 5 and RFC 8985 with SACK, RFC 5681 3.2 and RFC
+// 6582 3.2 (NewReno) without, RFC 3042 (limited transmit). How large the window is
+// meanwhile is the controller's business.
 //
-// How much has left the network without being acknowledged is kept apart from
-// the controller's window: instead of inflating cwnd, as the RFCs put it, by
-// each segment that has left, the amount in flight is taken to be so much less.
+// Without SACK how much has left the network without being acknowledged is told by
+// duplicate acknowledgments: instead of inflating cwnd by each, as the RFCs put it,
+// the amount in flight is taken to be so much less.
 
-import "smolnet/netstack/clock"
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
+)
 
 // dupThreshold is DupThresh of RFC 5681 3.2.
 const dupThreshold = 3
 
-// ackDuplicate counts a duplicate acknowledgment.
-func (c *Conn) ackDuplicate(now clock.Time) {
+// A recovery is what the sender is at.
+type recovery struct {
+	phase        congestion.Phase
+	firstPartial bool // no partial acknowledgment in this recovery yet
+	resend       bool // the first segment that is lost goes out whatever the window
+	reduced      bool // the controller was told, and may be told to undo it
+	stamped      bool // stamp is set
+	frto         frto
+	end          Seq    // RFC 6582 recover: beyond everything sent when it began
+	stamp        uint32 // timestamp of the first retransmission, RFC 3522
+	undoTo       Seq    // the controller may be told until this is acknowledged, once in phase Open
+	newFrom      Seq    // where the new data of frtoNew begins
+	repeated     int32  // bytes sent again and not reported as duplicates
+}
+
+// ackDuplicate counts a duplicate acknowledgment of a peer without SACK.
+func (c *Conn) ackDuplicate(now clock.Time, a *arrival) {
 	s := &c.snd
 	if s.dupAcks < 1<<16-1 {
 		s.dupAcks++
 	}
+	limit := s.nxt.Sub(s.una)
 	switch {
-	case s.recovering:
+	case c.recovery.phase == congestion.Recovery:
 		// RFC 6582 3.2 has 3.2 step 4 of RFC 5681: each further duplicate
 		// means that one more segment has left the network.
-		s.left = min(s.left+s.mss, s.max.Sub(s.una))
-	case s.dupAcks == dupThreshold && s.una.After(s.recover):
+		c.leave(a, min(s.left+s.mss, limit))
+	case c.recovery.phase == congestion.Timeout:
+	case s.dupAcks == dupThreshold && s.una.After(c.recovery.end):
 		// RFC 6582 3.2 step 2: unless the acknowledgment "covers more than
 		// recover", these duplicates may come from segments that were sent
 		// again in vain after the last loss.
-		c.enterRecovery(now)
-	case s.dupAcks < dupThreshold && s.nxt == s.max:
+		c.leave(a, min(dupThreshold*s.mss, limit))
+		c.loseHead()
+		c.enterRecovery(now, congestion.Loss)
+	case s.dupAcks < dupThreshold:
 		// RFC 3042: the first two let one new segment out each.
-		s.left = min(int(s.dupAcks)*s.mss, s.max.Sub(s.una))
+		c.leave(a, min(int(s.dupAcks)*s.mss, limit))
 	}
 }
 
-// enterRecovery is RFC 6582 3.2 steps 2 and 3.
-func (c *Conn) enterRecovery(now clock.Time) {
-	s := &c.snd
-	c.stats.fastRecoveries++
-	// RFC 5681 3.2 step 2: what limited transmit sent "MUST NOT be included
-	// in this calculation"; without it the window bounds what is in flight.
-	c.congestion.OnLoss(now, min(c.flight(), c.congestion.Window()))
-	s.recovering, s.firstPartial = true, true
-	s.recover = s.max
-	s.left = min(dupThreshold*s.mss, s.max.Sub(s.una))
-	s.resend = true
+// leave sets how much has left the network unacknowledged.
+func (c *Conn) leave(a *arrival, n int) {
+	a.delivered += max(n-c.snd.left, 0)
+	c.snd.left = n
+}
+
+// loseHead takes the segment at SND.UNA for lost: a full one, whatever went out
+// there.
+func (c *Conn) loseHead() {
+	r := &c.board.records
+	end := c.snd.una.Add(c.snd.mss)
+	for i := 0; i < r.len() && r.at(i).start.Before(end); i++ {
+		if r.at(i).end.After(end) {
+			r.split(c.pool, i, end) // else a little more is sent again
+		}
+		c.markLost(r.at(i))
+	}
+}
+
+// enterRecovery begins the repair of a loss, or the reaction to a mark, unless one
+// is going on.
+func (c *Conn) enterRecovery(now clock.Time, why congestion.Cause) {
+	v := &c.recovery
+	phase := congestion.Recovery
+	if why == congestion.Mark {
+		phase = congestion.Reducing
+	}
+	if v.phase >= phase {
+		return
+	}
+	if phase == congestion.Recovery {
+		c.stats.fastRecoveries++
+		v.resend = true
+		v.firstPartial = true
+	}
+	if v.phase == congestion.Open { // else the controller has reacted in this round trip
+		v.reduced = phase == congestion.Recovery
+		v.repeated, v.stamped = 0, false
+		v.end = c.snd.nxt
+		c.congestion.OnCongestion(now, why, c.inFlight())
+	}
+	v.phase = phase
+	c.stopProbe()
 	c.armRetransmit(now)
 }
 
-// ackInRecovery takes an acknowledgment of acked new bytes, with SND.UNA
-// already moved, and reports whether the retransmission timer restarts.
+// stopProbe calls a tail loss probe off: RFC 8985 7.2, none in a recovery.
+func (c *Conn) stopProbe() {
+	k := &c.rack
+	if k.probing {
+		k.probing = false
+		c.timers[timerLoss] = 0
+	}
+	k.probeDue, k.probeOut = false, false
+}
+
+// ackInRecovery looks whether the recovery, or the repair after a time-out, is over,
+// with SND.UNA already moved. It reports whether the retransmission timer restarts.
 func (c *Conn) ackInRecovery(now clock.Time, acked int) bool {
-	s := &c.snd
-	if !s.una.Before(s.recover) {
-		// RFC 6582 3.2 step 3, full acknowledgment.
-		s.recovering = false
-		s.dupAcks, s.left, s.resend = 0, 0, false
-		c.congestion.OnRecovered(now, c.flight())
+	s, v := &c.snd, &c.recovery
+	if !s.una.Before(v.end) {
+		c.endRecovery(now)
 		return true
 	}
-	// Partial acknowledgment: the next hole begins at SND.UNA. "Deflate the
-	// congestion window by the amount of new data acknowledged", and "if the
-	// partial ACK acknowledges at least one SMSS of new data, then add back
-	// SMSS bytes". A retransmission is cut by our MSS, not as what it repeats
-	// was, so that it may fill many small holes: what it covers is not sent yet
-	// again for each of them.
-	s.resend = !s.una.Before(s.resentTo)
+	if c.sackOn || v.phase != congestion.Recovery {
+		return true
+	}
+	// RFC 6582 3.2 step 3, partial acknowledgment: the next hole begins at SND.UNA.
+	// "Deflate the congestion window by the amount of new data acknowledged", and
+	// "if the partial ACK acknowledges at least one SMSS of new data, then add back
+	// SMSS bytes". A retransmission is cut by our MSS, not as what it repeats was, so
+	// that it may fill many small holes: what it covers is not sent yet again for
+	// each of them.
+	if !s.una.Before(s.resentTo) {
+		c.loseHead()
+		v.resend = true
+	}
 	if acked >= s.mss {
 		acked -= s.mss
 	}
-	s.left = min(max(s.left-acked, 0), s.max.Sub(s.una))
+	s.left = min(max(s.left-acked, 0), s.nxt.Sub(s.una))
 	// "For the first partial ACK that arrives during fast recovery, also reset
 	// the retransmit timer": with many holes, one a round trip, slow start is
 	// faster.
-	first := s.firstPartial
-	s.firstPartial = false
+	first := v.firstPartial
+	v.firstPartial = false
 	return first
 }
 
-// cancelRecovery ends a recovery without success. RFC 6582 3.2 step 4: "record
-// the highest sequence number transmitted in the variable recover".
-func (c *Conn) cancelRecovery() {
-	s := &c.snd
-	s.recovering, s.resend = false, false
+// endRecovery is the end of a recovery: all that was out when it began has arrived.
+func (c *Conn) endRecovery(now clock.Time) {
+	v := &c.recovery
+	if v.phase == congestion.Recovery && c.rack.persist > 0 {
+		// RFC 8985 6.2 step 4: the window for reordering falls back in time.
+		if c.rack.persist--; c.rack.persist == 0 {
+			c.rack.windowMult = 0
+		}
+	}
+	v.phase = congestion.Open
+	v.resend, v.frto = false, frtoOff
+	v.undoTo = c.snd.nxt // duplicates may be reported a round trip later
+	c.snd.dupAcks, c.snd.left = 0, 0
+	c.congestion.OnRecovered(now, c.inFlight())
+}
+
+// rewind takes everything in flight for unsent, as it is where the peer's window has
+// shrunk to nothing.
+func (c *Conn) rewind() {
+	s, v := &c.snd, &c.recovery
+	c.board.reset(s.una)
+	c.stopProbe()
+	c.timers[timerLoss] = 0
+	s.nxt = s.una
 	s.dupAcks, s.left = 0, 0
-	s.recover = s.max
+	v.phase, v.resend, v.reduced, v.frto = congestion.Open, false, false, frtoOff
+	v.end = s.max // RFC 6582 3.2 step 4
 }

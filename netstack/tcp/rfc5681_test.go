@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/tcp"
 )
 
@@ -488,7 +489,7 @@ func TestTailLoss(t *testing.T) {
 
 // A fixed is a controller that never moves.
 type fixed struct {
-	tcp.NewReno
+	congestion.Reno
 	window int
 }
 
@@ -500,7 +501,7 @@ func (f *fixed) Name() string { return "fixed" }
 func TestOwnCongestionControl(t *testing.T) {
 	for _, c := range []struct{ window, segments int }{{0, 1}, {1, 1}, {3 * ethMSS, 3}, {1 << 30, 20}} {
 		each(t, func(t *testing.T, h *harness) {
-			h.cfg.NewCongestion = func() tcp.Congestion { return &fixed{window: c.window} }
+			h.cfg.Congestion = func() congestion.Controller { return &fixed{window: c.window} }
 			h.to(tcp.StateEstablished)
 			require.Equal(t, "fixed", h.c.Info().CongestionControl)
 			require.Len(t, h.flight(20), c.segments)
@@ -531,7 +532,7 @@ func TestFlightIsBounded(t *testing.T) {
 
 // A paced is a controller with a rate.
 type paced struct {
-	tcp.NewReno
+	congestion.Reno
 	rate int64
 }
 
@@ -542,7 +543,7 @@ func (p *paced) PacingRate() int64 { return p.rate }
 func TestPacing(t *testing.T) {
 	for _, rate := range []int64{14_600, 146_000, 14_600_000} {
 		each(t, func(t *testing.T, h *harness) {
-			h.cfg.NewCongestion = func() tcp.Congestion { return &paced{rate: rate} }
+			h.cfg.Congestion = func() congestion.Controller { return &paced{rate: rate} }
 			h.cfg.MinRTO = time.Minute // what is paced must not time out here
 			h.to(tcp.StateEstablished)
 			h.write(pattern(10 * ethMSS))

@@ -36,7 +36,7 @@ const maxBackoff = 16
 func (e *estimator) sample(r time.Duration, b rtoBounds) {
 	r = max(r, 1)
 	if e.srtt == 0 {
-		e.srtt, e.rttvar, e.min = r, r/2, r
+		e.srtt, e.rttvar = r, r/2
 	} else {
 		// RTTVAR first: "the values ... MUST be computed in the above order".
 		diff := e.srtt - r
@@ -45,12 +45,27 @@ func (e *estimator) sample(r time.Duration, b rtoBounds) {
 		}
 		e.rttvar += (diff - e.rttvar) / 4
 		e.srtt += (r - e.srtt) / 8
-		e.min = min(e.min, r)
 	}
+	e.noteLeast(r)
 	// RFC 6298 2.4 rounds up to one second. Two tenths of it are what the
 	// field uses since the clocks are better than those of 1988.
 	e.rto = min(max(e.srtt+max(b.granularity, 4*e.rttvar), b.min), b.max)
 	e.backoff = 0
+}
+
+// noteLeast takes a measurement that may be the least one yet, and nothing else.
+func (e *estimator) noteLeast(r time.Duration) {
+	if e.min == 0 || r < e.min {
+		e.min = r
+	}
+}
+
+// restart begins anew with a measurement, RFC 4015 3 step (6).
+func (e *estimator) restart(r time.Duration, b rtoBounds) {
+	least := e.min
+	e.srtt = 0
+	e.sample(r, b)
+	e.min = min(least, e.min)
 }
 
 // current returns the RTO with its back-off, RFC 6298 5.5.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/wire"
 )
 
@@ -48,8 +49,13 @@ func (c *Conn) send(now clock.Time, b []byte) (Segment, bool) {
 		}
 	}
 	if c.state.sends() {
-		if c.snd.resend {
-			if seg, ok := c.sendAgain(now, b); ok {
+		if c.board.lost > c.board.resent {
+			if seg, ok := c.sendLost(now, b); ok {
+				return seg, true
+			}
+		}
+		if c.rack.probeDue {
+			if seg, ok := c.sendTailProbe(now, b); ok {
 				return seg, true
 			}
 		}
@@ -92,32 +98,97 @@ func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
 	return Segment{Len: h.Put(b)}, true
 }
 
-// sendAgain sends the segment at SND.UNA again, for fast retransmit or a
-// partial acknowledgment.
-func (c *Conn) sendAgain(now clock.Time, b []byte) (Segment, bool) {
-	s := &c.snd
-	s.resend = false
-	// RFC 9293 SHLD-16, 3.8.6: old data is sent again "if it is within the
-	// window".
-	end := minSeq(s.max, s.una.Add(int(s.wnd)))
-	n := min(c.segmentRoom(b), end.Sub(s.una))
-	fin := false
-	if s.finQueued {
-		data := s.finSeq.Sub(s.una)
-		fin = n > data
-		n = min(n, data)
-	}
-	if n <= 0 && !fin {
+// sendLost sends what is lost again, RFC 6675 4 NextSeg (1), from the oldest on.
+//
+// A retransmission is cut by our MSS, not as what it repeats was.
+func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
+	s, v := &c.snd, &c.recovery
+	i := c.board.firstWaiting()
+	if i == c.board.records.len() || v.frto == frtoNew {
 		return Segment{}, false
 	}
-	return c.sendSegment(now, b, s.una, n, fin), true
+	start := c.board.records.at(i).start
+	// RFC 9293 SHLD-16, 3.8.6: old data is sent again "if it is within the
+	// window".
+	n := min(c.waiting(i, len(b)), s.una.Add(int(s.wnd)).Sub(start))
+	full := c.segmentRoom(b)
+	if n <= 0 {
+		return Segment{}, false
+	}
+	if v.resend {
+		n = min(n, full)
+	} else {
+		room := max(c.congestion.Window(), s.mss) - c.inFlight()
+		if min(n, full) > room || c.timers[timerPace].IsSet() {
+			return Segment{}, false
+		}
+		if n > full {
+			wide := full
+			if len(b) > int(c.mtu) {
+				wide = min(n, len(b)-c.headerLen(), room, c.burst(now, c.congestion.Window(), n))
+			}
+			n = max(wide-wide%full, full)
+		}
+	}
+	v.resend = false
+	n = c.repeat(now, i, n)
+	return c.sendRange(now, b, start, n), true
+}
+
+// waiting returns how many bytes from record number i on are lost without gap and
+// not on their way again: at least as many as there are up to most.
+func (c *Conn) waiting(i, most int) int {
+	r := &c.board.records
+	n := 0
+	for ; i < r.len() && n < most && r.at(i).waits(); i++ {
+		n += r.at(i).len()
+	}
+	return n
+}
+
+// sendRange sends n sequence numbers from seq on, which may end with the FIN.
+func (c *Conn) sendRange(now clock.Time, b []byte, seq Seq, n int) Segment {
+	fin := c.snd.finQueued && seq.Add(n).After(c.snd.finSeq)
+	return c.sendSegment(now, b, seq, n-b2i(fin), fin)
+}
+
+// sendTailProbe sends a tail loss probe, RFC 8985 7.3: new data if there is some and
+// the peer's window has room for it, else the last segment again.
+func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
+	k, s, r := &c.rack, &c.snd, &c.board.records
+	k.probeDue = false
+	if r.len() == 0 || c.recovery.phase > congestion.Reducing {
+		return Segment{}, false
+	}
+	k.probeOut = true
+	c.stats.tailProbes++
+	room := min(c.segmentRoom(b), int(s.wnd)-c.flight())
+	if n := min(c.dataEnd().Sub(s.nxt), room); n > 0 {
+		k.probeRepeats = false
+		fin := s.finQueued && s.nxt.Add(n) == s.finSeq && n < room
+		seq := s.nxt
+		if c.record(now, n+b2i(fin)) {
+			k.probeEnd = s.nxt
+			return c.sendSegment(now, b, seq, n, fin), true
+		}
+	}
+	i := r.len() - 1
+	if n := r.at(i).len(); n > s.mss && r.split(c.pool, i, r.at(i).end.Add(-s.mss)) {
+		i++
+	}
+	if r.at(i).len() > s.mss || r.at(i).has(recordSacked) {
+		k.probeOut = false
+		return Segment{}, false
+	}
+	k.probeRepeats, k.probeEnd = true, s.nxt
+	seq := r.at(i).start
+	return c.sendRange(now, b, seq, c.repeat(now, i, r.at(i).len())), true
 }
 
 // segmentRoom returns how much payload the next segment can have.
 func (c *Conn) segmentRoom(b []byte) int { return min(c.snd.mss, len(b)-c.headerLen()) }
 
-// sendData sends what is next: new data and the FIN, or all that follows
-// SND.UNA again after a time-out.
+// sendData sends what is next: new data and the FIN.
 func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	s := &c.snd
 	unsent := c.dataEnd().Sub(s.nxt)
@@ -126,6 +197,7 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 		if !c.outstanding() {
 			c.timers[timerProbe] = 0
 		}
+		c.noteIdle()
 		return Segment{}, false
 	}
 	flight := c.flight()
@@ -150,20 +222,21 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 		}
 		return Segment{}, false
 	}
-	if n > max(c.congestion.Window(), s.mss)+s.left-flight {
-		return Segment{}, false
-	}
-	if c.timers[timerPace].IsSet() {
+	if n > max(c.congestion.Window(), s.mss)-c.inFlight() || c.timers[timerPace].IsSet() {
 		return Segment{}, false
 	}
 	if n == full && n < unsent && len(b) > int(c.mtu) {
 		n = c.widen(now, len(b)-c.headerLen(), unsent, flight)
 		fin = s.finQueued && n == unsent && n < int(s.wnd)-flight
 	}
-	if n%full != 0 && !again {
-		s.small = s.nxt.Add(n)
+	seq := s.nxt
+	if !c.record(now, n+b2i(fin)) {
+		return Segment{}, false
 	}
-	return c.sendSegment(now, b, s.nxt, n, fin), true
+	if n%full != 0 && !again {
+		s.small = s.nxt
+	}
+	return c.sendSegment(now, b, seq, n, fin), true
 }
 
 // dataEnd returns the sequence number after the last byte in Out.
@@ -244,7 +317,11 @@ func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
 	if s.wnd > 0 { // the override timeout: what the window takes
 		n := min(unsent, int(s.wnd), c.segmentRoom(b))
 		fin := s.finQueued && n == unsent && n < int(s.wnd)
-		return c.sendSegment(now, b, s.nxt, n, fin), true
+		seq := s.nxt
+		if !c.record(now, n+b2i(fin)) {
+			return Segment{}, false
+		}
+		return c.sendSegment(now, b, seq, n, fin), true
 	}
 	if c.probesExhausted() {
 		c.fail(c.timeoutReason())
@@ -254,9 +331,12 @@ func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
 	c.probe.backoff = min(c.probe.backoff+1, maxBackoff)
 	// The probe's byte stays unsent as far as SND.NXT knows, but the peer may
 	// acknowledge it.
-	nxt := s.nxt
-	seg := c.sendSegment(now, b, nxt, min(unsent, 1), unsent == 0)
-	s.nxt = nxt
+	if s.nxt.Before(s.max) {
+		c.stats.retransmits++
+		c.rtt.resent(s.nxt)
+	}
+	s.max = maxSeq(s.max, s.nxt+1)
+	seg := c.sendSegment(now, b, s.nxt, min(unsent, 1), unsent == 0)
 	c.timers[timerRetransmit] = 0
 	c.awaitWindow(now, 0)
 	return seg, true

@@ -1,7 +1,10 @@
 package tcp
 
 import (
+	"time"
+
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 )
 
@@ -68,28 +71,32 @@ func (c *Conn) setState(s State) {
 	c.shared.close()
 	c.dropAhead()
 	c.rcv.dupAcks = 0
-	c.snd.resend = false
+	c.recovery.resend = false
+	c.rack.probeDue = false
+	c.board.reset(c.snd.una)
+	c.board.records.free(c.pool)
 	c.probe = probe{}
 	c.keep.due = false
 }
 
-// established ends the handshake; the caller has taken the peer's options.
-func (c *Conn) established(now clock.Time) {
+// established ends the handshake, whose round trip took rtt, zero if that is not
+// known; the caller has taken the peer's options.
+func (c *Conn) established(now clock.Time, rtt time.Duration) {
 	lost := c.retries
 	c.retries, c.soft = 0, errno.OK
 	c.rtt.backoff = 0
 	c.timers[timerRetransmit] = 0
-	c.congestion.Init(now, c.snd.mss)
 	if lost > 0 {
 		// RFC 6298 5.7: "the RTO MUST be re-initialized to 3 seconds when
 		// data transmission begins".
 		c.rtt.rto = max(c.rtt.rto, rtoAfterSynLoss)
 	}
-	if lost > 1 {
-		// RFC 6928 2: only "multiple SYN or SYN/ACK retransmissions" bring
-		// the initial window down to one segment.
-		c.congestion.OnSynLoss(now)
-	}
+	// RFC 6928 2: only "multiple SYN or SYN/ACK retransmissions" bring the initial
+	// window down to one segment.
+	c.congestion.Start(now, congestion.Start{MSS: c.snd.mss, SynLost: lost > 1, RTT: rtt})
+	c.board.reset(c.snd.una)
+	c.recovery.end = c.snd.una - 1 // RFC 6582 3.2 step 1: "covers more than recover"
+	c.rack.fack = c.snd.una
 	c.setState(StateEstablished)
 	c.events |= EventConnected
 	c.lastReceived = now

@@ -19,6 +19,9 @@ import (
 // is on its way. A window in one piece would be stop-and-wait.
 const windowShare = 2
 
+// superSlowStart bounds a super-segment in slow start, in segments: see burst.
+const superSlowStart = 8
+
 // pieces returns how many segments n bytes are on the wire.
 func (c *Conn) pieces(n int) int {
 	if n <= c.snd.mss {
@@ -35,7 +38,7 @@ func (c *Conn) widen(now clock.Time, room, unsent, flight int) int {
 	full := s.mss
 	window := max(c.congestion.Window(), full)
 	offered := int(s.wnd) - flight
-	limit := min(unsent, room, offered, window+s.left-flight, c.burst(now, window, unsent+flight))
+	limit := min(unsent, room, offered, window-c.inFlight(), c.burst(now, window, unsent+flight))
 	again := s.nxt.Before(s.max)
 	if again {
 		// What repeats nothing is left to another one, so that every piece of
@@ -67,7 +70,7 @@ func (c *Conn) burst(now clock.Time, window, want int) int {
 		// that gets a super-segment whole acknowledges it once: larger ones
 		// would double the window no more in a round trip, but open it by that
 		// limit for each.
-		return min(bound, slowStartLimit*s.mss)
+		return min(bound, superSlowStart*s.mss)
 	}
 	return bound
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
@@ -89,9 +90,9 @@ func runTwins(t *testing.T, seed uint64) int {
 		NoTimestamps: rng.IntN(2) == 0, NoWindowScale: rng.IntN(4) == 0, RetransmitLimit: -1,
 	}
 	if window := pick(0, 0, 0, 5*ethMSS, 1<<20); window > 0 {
-		cfg.NewCongestion = func() tcp.Congestion { return &fixed{window: window} }
+		cfg.Congestion = func() congestion.Controller { return &fixed{window: window} }
 	} else if rate := pick(0, 0, 100_000, 5_000_000, 200_000_000); rate > 0 {
-		cfg.NewCongestion = func() tcp.Congestion { return &paced{rate: int64(rate)} }
+		cfg.Congestion = func() congestion.Controller { return &paced{rate: int64(rate)} }
 	}
 	now := clock.Time(epoch)
 	syn := TCP{Seq: 77, Flags: SYN, Window: 65535, Options: Options{
@@ -168,7 +169,7 @@ func TestSuperSegmentTail(t *testing.T) {
 	} {
 		h := newHarness(t)
 		h.room = 64 << 10
-		h.cfg.NewCongestion = func() tcp.Congestion { return &fixed{window: 1 << 20} }
+		h.cfg.Congestion = func() congestion.Controller { return &fixed{window: 1 << 20} }
 		h.to(tcp.StateEstablished)
 		// The largest window there was is larger, or half of it were the bound.
 		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK, Window: 65535})
@@ -195,7 +196,7 @@ func TestSuperSegmentShareOfWindow(t *testing.T) {
 	} {
 		h := newHarness(t)
 		h.room, h.window = 65_535, uint16(tt.window)
-		h.cfg.NewCongestion = func() tcp.Congestion { return &fixed{window: tt.cwnd} }
+		h.cfg.Congestion = func() congestion.Controller { return &fixed{window: tt.cwnd} }
 		h.to(tcp.StateEstablished)
 		// Beyond slow start: its threshold is half of what is lost here.
 		h.write(pattern(ethMSS))

@@ -42,7 +42,7 @@ func (c *Conn) receiveSynSent(now clock.Time, s *segment) (Action, wire.Drop) {
 	if rtt > 0 {
 		c.rtt.sample(rtt, c.cfg.rtoBounds())
 	}
-	c.established(now)
+	c.established(now, rtt)
 	c.ackNow = true
 	// "Continue processing at the sixth step", with what is in the segment
 	// beside the SYN.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/stream"
 )
@@ -17,8 +18,9 @@ import (
 type timerKind uint8
 
 const (
-	timerRetransmit timerKind = iota
-	timerProbe                // zero window, or too small a window and nothing in flight
+	timerLoss timerKind = iota // RFC 8985: reordering, or a tail loss probe; before timerRetransmit
+	timerRetransmit
+	timerProbe // zero window, or too small a window and nothing in flight
 	timerDelayedAck
 	timerKeepAlive
 	timerUser   // user timeout
@@ -54,6 +56,8 @@ func (c *Conn) runTimers(now clock.Time) {
 		}
 		c.timers[kind] = 0
 		switch kind {
+		case timerLoss:
+			c.lossTimeout(now)
 		case timerRetransmit:
 			c.retransmitTimeout(now)
 		case timerProbe:
@@ -79,8 +83,7 @@ func (c *Conn) retransmitTimeout(now clock.Time) {
 		// RFC 9293 SHLD-17, 3.8.6: a sender "SHOULD NOT time out the
 		// connection if data beyond the right window edge is not
 		// acknowledged"; MUST-35: a window that shrank to nothing is probed.
-		c.snd.nxt = c.snd.una
-		c.cancelRecovery()
+		c.rewind()
 		return
 	}
 	if limit := c.retryLimit(); limit >= 0 && c.retries >= limit {
@@ -89,18 +92,41 @@ func (c *Conn) retransmitTimeout(now clock.Time) {
 	}
 	c.retries++
 	c.stats.timeouts++
-	if c.state.synchronized() && c.retries == 1 {
-		// RFC 5681 3.1, (4): only "when ... the given segment has not yet
-		// been resent by way of the retransmission timer".
-		c.congestion.OnTimeout(now, c.flight())
+	if c.state.synchronized() {
+		c.loseAll(now)
+	} else {
+		c.snd.nxt = c.snd.una
+		c.rtt.resent(c.snd.una)
 	}
-	// RFC 5681 3.1: after a timeout everything from SND.UNA on is sent again,
-	// as slow start allows; what turns out to have arrived is skipped.
-	c.cancelRecovery()
-	c.snd.nxt = c.snd.una
-	c.rtt.resent(c.snd.una)
 	c.rtt.backoff = min(c.rtt.backoff+1, maxBackoff) // RFC 6298 5.5
 	c.armRetransmit(now)
+}
+
+// loseAll takes everything in flight for lost. RFC 5681 3.1: after a time-out it is
+// sent again from SND.UNA on, as slow start allows; what turns out to have arrived is
+// left out.
+func (c *Conn) loseAll(now clock.Time) {
+	v, r := &c.recovery, &c.board.records
+	if c.retries == 1 {
+		// RFC 5681 3.1, (4): only "when ... the given segment has not yet
+		// been resent by way of the retransmission timer".
+		v.frto = frtoOff
+		if v.phase <= congestion.Reducing {
+			v.frto = frtoHead // RFC 5682 2.1 step 1: not in a recovery
+		}
+		v.reduced, v.stamped, v.repeated = true, false, 0
+		c.congestion.OnTimeout(now, c.flight())
+	}
+	if r.len() > 0 && r.at(0).has(recordSacked) {
+		c.forgetSacks() // what was acknowledged selectively is gone, or SND.UNA were beyond it
+	}
+	c.stopProbe()
+	c.timers[timerLoss] = 0
+	c.markAllLost()
+	v.phase = congestion.Timeout
+	v.end = c.snd.nxt
+	c.snd.dupAcks, c.snd.left = 0, 0
+	c.rtt.resent(c.snd.una)
 }
 
 // retryLimit returns R2 for what is out now, in retransmissions; negative: no
@@ -170,6 +196,9 @@ func (c *Conn) trim(now clock.Time) {
 	}
 	if c.rcv.gaps.empty() {
 		c.rcv.gaps.free(c.pool)
+	}
+	if c.board.records.len() == 0 {
+		c.board.records.free(c.pool)
 	}
 	in, out := c.In.Trim(), c.Out.Trim()
 	if in && out {

@@ -1,0 +1,218 @@
+package tcp
+
+// RFC 8985: RACK (which segments are lost, by when they were sent) and TLP (a
+// probe for those at the end of a flight).
+
+import (
+	"time"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
+)
+
+// A rack is the state of RFC 8985 5.2 and 7.
+type rack struct {
+	sent clock.Time    // RACK.xmit_ts: when the newest segment that has arrived was sent
+	rtt  time.Duration // RACK.rtt: its round trip
+	end  Seq           // RACK.end_seq
+	fack Seq           // RACK.fack: beyond everything that has arrived
+
+	dsackRound   Seq   // a round trip in which a duplicate was reported ends with it
+	windowMult   uint8 // RACK.reo_wnd_mult, less one
+	persist      uint8 // recoveries for which it holds
+	reordering   bool  // RACK.reordering_seen
+	inDsackRound bool
+
+	probing      bool // timerLoss is for a tail loss probe, else for reordering
+	probeDue     bool
+	probeOut     bool // TLP.end_seq is set
+	probeRepeats bool // TLP.is_retrans
+	probeEnd     Seq  // TLP.end_seq
+}
+
+const (
+	// maxWindowMult and windowPersist are of RFC 8985 6.2 step 4: reo_wnd grows "by
+	// min_RTT / 4" for each round trip with duplicates, and goes back to the default
+	// after 16 recoveries.
+	maxWindowMult = 63
+	windowPersist = 16
+
+	// maxAckDelay is TLP.max_ack_delay, RFC 8985 7.2: how long a receiver may
+	// wait with the acknowledgment of a single segment.
+	maxAckDelay = 200 * time.Millisecond
+
+	// leastProbe is the shortest time after which a probe is sent: on a path of
+	// microseconds it would come between segments that are merely late.
+	leastProbe = 2 * time.Millisecond
+)
+
+// rackArrived is RFC 8985 6.2 steps 2 and 3 for a record that has just arrived.
+func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
+	k := &c.rack
+	if rec.end.After(k.fack) {
+		k.fack = rec.end
+	} else if rec.end.Before(k.fack) && !rec.has(recordRepeats) {
+		// Step 3: it was sent once, and arrived after what was sent later.
+		k.reordering = true
+		c.stats.reordered++
+	}
+	rtt := now.Sub(rec.sent)
+	if rec.has(recordRepeats) {
+		// Step 2: "the sender ... MUST ignore the packet" if the acknowledgment
+		// may be of an earlier transmission.
+		if rtt < c.rtt.min || a.echoOf(c, rec) {
+			return
+		}
+	}
+	if rec.sent > k.sent || rec.sent == k.sent && rec.end.After(k.end) {
+		k.sent, k.end, k.rtt = rec.sent, rec.end, max(rtt, 1)
+	}
+	if rec.sent > a.newest || rec.sent == a.newest && rec.end.After(a.newestEnd) {
+		a.newest, a.newestEnd = rec.sent, rec.end
+	}
+}
+
+// echoOf reports whether the timestamp that came back is from before the record was
+// last sent: it is an earlier transmission that has arrived.
+func (a *arrival) echoOf(c *Conn, rec *record) bool {
+	return a.hasEcho && int32(a.echo-c.ts.now(rec.sent)) < 0
+}
+
+// sentBefore is RACK_sent_after of RFC 8985 6.2 step 2 the other way round.
+func (k *rack) sentBefore(rec *record) bool {
+	return rec.sent < k.sent || rec.sent == k.sent && rec.end.Before(k.end)
+}
+
+// noteDsack is RFC 8985 6.2 step 4: a duplicate says that the reordering window is
+// too small.
+func (c *Conn) noteDsack(a *arrival) {
+	k := &c.rack
+	if k.inDsackRound && !c.snd.una.Before(k.dsackRound) {
+		k.inDsackRound = false
+	}
+	if a.dsack.start.Before(a.dsack.end) && !k.inDsackRound {
+		k.inDsackRound, k.dsackRound = true, c.snd.nxt
+		k.windowMult = min(k.windowMult+1, maxWindowMult)
+		k.persist = windowPersist
+	}
+}
+
+// reorderWindow is RACK.reo_wnd, RFC 8985 6.2 step 4, and how late our own timers
+// may be.
+func (c *Conn) reorderWindow() time.Duration {
+	k := &c.rack
+	slack := max(c.cfg.TimerSlack, 0)
+	if !k.reordering && (c.recovery.phase != congestion.Open || c.board.pieces >= dupThreshold) {
+		return slack
+	}
+	wnd := (1 + time.Duration(k.windowMult)) * c.rtt.min / 4
+	return min(wnd, c.rtt.srtt) + slack
+}
+
+// rackDetect is RFC 8985 6.2 step 5: it takes for lost what was sent before the
+// newest that has arrived, and long enough. It reports whether there was anything.
+func (c *Conn) rackDetect(now clock.Time) bool {
+	k := &c.rack
+	if !k.probing {
+		c.timers[timerLoss] = 0
+	}
+	if !c.sackOn || !k.sent.IsSet() {
+		return false
+	}
+	r := &c.board.records
+	wnd := c.reorderWindow()
+	lost := false
+	var wait time.Duration
+	for i := range r.len() {
+		rec := r.at(i)
+		if rec.has(recordSacked) || rec.waits() {
+			continue
+		}
+		if !k.sentBefore(rec) {
+			if !rec.has(recordRepeats) && !rec.start.Before(c.snd.resentTo) {
+				break // so is everything behind it
+			}
+			continue
+		}
+		remaining := rec.sent.Add(k.rtt + wnd).Sub(now)
+		if remaining <= 0 {
+			c.markLost(rec)
+			lost = true
+		} else {
+			wait = max(wait, remaining)
+		}
+	}
+	if wait > 0 {
+		k.probing = false
+		c.timers[timerLoss] = now.Add(wait)
+	}
+	return lost
+}
+
+// lossTimeout is what becomes of timerLoss.
+func (c *Conn) lossTimeout(now clock.Time) {
+	if c.rack.probing {
+		c.rack.probing = false
+		c.rack.probeDue = true
+		c.armRetransmit(now) // 7.3: "rearm RTO"
+		return
+	}
+	if c.rackDetect(now) {
+		c.enterRecovery(now, congestion.Loss)
+	}
+}
+
+// armProbe schedules a tail loss probe, RFC 8985 7.2, or makes that there is none.
+func (c *Conn) armProbe(now clock.Time) {
+	k := &c.rack
+	if c.timers[timerLoss].IsSet() && !k.probing {
+		return
+	}
+	c.timers[timerLoss] = 0
+	k.probing = false
+	if !c.sackOn || c.recovery.phase > congestion.Reducing || c.board.sacked > 0 || k.probeOut ||
+		!c.state.sends() || c.snd.nxt == c.snd.una || c.snd.wnd == 0 {
+		return
+	}
+	pto := time.Second
+	if c.rtt.srtt > 0 {
+		pto = max(2*c.rtt.srtt, leastProbe)
+		if c.snd.nxt.Sub(c.snd.una) <= c.snd.mss {
+			pto += maxAckDelay
+		}
+	}
+	at := now.Add(pto + max(c.cfg.TimerSlack, 0))
+	// "If Now() + PTO > TCP_RTO_expiration(): PTO = TCP_RTO_expiration() - Now()":
+	// the first time-out of a flight is a probe's, whose loss costs less.
+	if rto := c.timers[timerRetransmit]; rto.IsSet() {
+		at = min(at, rto)
+	}
+	k.probing = true
+	c.timers[timerLoss] = at
+}
+
+// probeAcked is RFC 8985 7.4: what an acknowledgment tells of a probe that is out.
+func (c *Conn) probeAcked(now clock.Time, s *segment, a *arrival) {
+	k := &c.rack
+	if !k.probeOut || s.ack.Before(k.probeEnd) {
+		return
+	}
+	switch {
+	case !k.probeRepeats:
+		k.probeOut = false
+	case a.dsack.start.Before(a.dsack.end):
+		// The probe was in vain: nothing was lost.
+		k.probeOut = false
+	case s.ack.After(k.probeEnd):
+		// The probe repaired a loss, which has to count: "the sender MUST invoke
+		// a congestion control response".
+		k.probeOut = false
+		if c.recovery.phase == congestion.Open {
+			c.congestion.OnCongestion(now, congestion.Loss, c.inFlight())
+			c.congestion.OnRecovered(now, c.inFlight())
+		}
+	case a.acked == 0 && len(s.payload) == 0 && s.h.Options.NumSACK == 0:
+		// The same acknowledgment again: both copies have arrived.
+		k.probeOut = false
+	}
+}

@@ -1,0 +1,284 @@
+package tcp
+
+// RFC 6675 (the scoreboard and what is in flight), RFC 2018 and RFC 2883 as the
+// data sender has them.
+//
+// Invariant: the amounts are those of the records' flags.
+
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/wire"
+)
+
+// A scoreboard is what the sender knows of what it has in flight.
+type scoreboard struct {
+	records records
+	sacked  int32 // bytes that SACKs have told of
+	lost    int32 // bytes taken for lost, those on their way again included
+	resent  int32 // bytes on their way again
+
+	// pieces is how many segments the SACKs tell of: an upper bound while
+	// segments are acknowledged, exact when nothing was.
+	pieces int32
+	// waitFrom: no record before it is lost and not on its way again.
+	waitFrom Seq
+	// known are the blocks of the last SACK, which the next one mostly repeats.
+	known [2]span
+}
+
+// An arrival gathers what one acknowledgment tells, as its parts are looked at.
+type arrival struct {
+	prior     int        // bytes in flight before
+	acked     int        // bytes that the cumulative acknowledgment covers for the first time
+	delivered int        // bytes known to have arrived for the first time
+	dsack     span       // what arrived twice, RFC 2883; empty: nothing
+	original  bool       // something arrived that was sent only once
+	fresh     bool       // something that was sent only once arrived without a SACK having told of it
+	newest    clock.Time // when the newest transmission of what arrived was sent
+	newestEnd Seq
+	rtt       clock.Time // when the newest of what was sent once was sent; zero: no measure
+	echo      uint32     // with hasEcho: the timestamp that came back
+	hasEcho   bool
+	rate      rateSample
+}
+
+// inFlight returns how much is in the network: pipe of RFC 6675 4.
+//
+// Without SACK every duplicate acknowledgment counts as the arrival of a segment
+// (RFC 5681 3.2 step 4): left.
+func (c *Conn) inFlight() int {
+	b := &c.board
+	out := c.snd.nxt.Sub(c.snd.una) - int(b.sacked+b.lost-b.resent)
+	return max(out-c.snd.left, 0)
+}
+
+// takeSacks enters the blocks of a SACK, RFC 6675 5.1 and RFC 2018 5. Those that
+// make no sense are left out: RFC 2018 5.1 leaves a receiver free to report what
+// it likes, and an attacker too.
+func (c *Conn) takeSacks(now clock.Time, s *segment, a *arrival) {
+	blocks := s.h.Options.SACK[:s.h.Options.NumSACK]
+	first := 0
+	if c.takeDsack(s.ack, blocks, a) {
+		first = 1
+	}
+	b := &c.board
+	for i := first; i < len(blocks); i++ {
+		k := span{maxSeq(Seq(blocks[i].Start), s.ack), Seq(blocks[i].End)}
+		if !k.start.Before(k.end) || k.end.After(c.snd.nxt) || Seq(blocks[i].Start).Before(c.snd.una) {
+			continue
+		}
+		for _, known := range b.known {
+			k = k.without(known)
+		}
+		if k.start.Before(k.end) {
+			c.sackRange(now, k, a)
+		}
+	}
+	for i := range b.known {
+		b.known[i] = span{}
+		if j := first + i; j < len(blocks) && !Seq(blocks[j].End).After(c.snd.nxt) {
+			b.known[i] = span{Seq(blocks[j].Start), Seq(blocks[j].End)}
+		}
+	}
+}
+
+// without returns what of s does not lie in known, if known covers an end of it,
+// else s.
+func (s span) without(known span) span {
+	if !known.start.Before(known.end) {
+		return s
+	}
+	if !known.start.After(s.start) && known.end.After(s.start) {
+		s.start = minSeq(known.end, maxSeq(s.end, s.start))
+	}
+	if !known.end.Before(s.end) && known.start.Before(s.end) {
+		s.end = maxSeq(known.start, s.start)
+	}
+	return s
+}
+
+// takeDsack looks whether the first block reports a duplicate. RFC 2883 4: it does
+// if it lies below the cumulative acknowledgment, or inside the second block.
+func (c *Conn) takeDsack(ack Seq, blocks []wire.SACKBlock, a *arrival) bool {
+	if len(blocks) == 0 {
+		return false
+	}
+	d := span{Seq(blocks[0].Start), Seq(blocks[0].End)}
+	if !d.start.Before(d.end) {
+		return false
+	}
+	below := !d.end.After(ack)
+	inside := len(blocks) > 1 && !d.start.Before(Seq(blocks[1].Start)) && !d.end.After(Seq(blocks[1].End))
+	if !below && !inside {
+		return false
+	}
+	// What was never sent did not arrive twice, nor did what was sent long ago:
+	// RFC 3708 3, against duplicates that an attacker makes up.
+	if d.end.After(c.snd.nxt) || d.start.Before(c.snd.una-Seq(c.snd.maxWnd)) {
+		return true
+	}
+	a.dsack = d
+	c.stats.duplicates++
+	return true
+}
+
+// sackRange marks a range as arrived.
+func (c *Conn) sackRange(now clock.Time, k span, a *arrival) {
+	b := &c.board
+	r := &b.records
+	for i := r.find(k.start); i < r.len(); i++ {
+		rec := r.at(i)
+		if !rec.start.Before(k.end) {
+			return
+		}
+		if rec.has(recordSacked) {
+			continue
+		}
+		if rec.start.Before(k.start) {
+			if !r.split(c.pool, i, k.start) {
+				continue // that much is not believed
+			}
+			i++
+			rec = r.at(i)
+		}
+		if rec.end.After(k.end) {
+			if !c.sackHead(i, k.end) {
+				return
+			}
+			rec = r.at(i)
+		}
+		c.arrived(now, rec, a)
+		n := int32(rec.len())
+		if rec.has(recordLost) {
+			b.lost -= n
+		}
+		if rec.has(recordResent) {
+			b.resent -= n
+		}
+		b.sacked += n
+		b.pieces += int32(c.pieces(int(n)))
+		rec.flags = rec.flags&^(recordLost|recordResent) | recordSacked
+	}
+}
+
+// sackHead cuts record number i at seq.
+func (c *Conn) sackHead(i int, seq Seq) bool { return c.board.records.split(c.pool, i, seq) }
+
+// takeCumulative removes everything below ack from the scoreboard.
+func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
+	b := &c.board
+	r := &b.records
+	for r.len() > 0 {
+		rec := r.at(0)
+		if !rec.start.Before(ack) {
+			break
+		}
+		whole := !rec.end.After(ack)
+		part := *rec
+		if !whole {
+			part.end = ack
+		}
+		n := int32(part.len())
+		switch {
+		case part.has(recordSacked):
+			b.sacked -= n
+		default:
+			c.arrived(now, &part, a)
+		}
+		if part.has(recordLost) {
+			b.lost -= n
+		}
+		if part.has(recordResent) {
+			b.resent -= n
+		}
+		if !whole {
+			rec.start = ack
+			break
+		}
+		r.pop()
+	}
+	if b.sacked == 0 {
+		b.pieces = 0
+		b.known = [2]span{}
+	}
+	b.waitFrom = maxSeq(b.waitFrom, ack)
+}
+
+// arrived takes note of a record, or part of one, that has just become known to
+// have arrived.
+func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
+	a.delivered += rec.len()
+	if !rec.has(recordRepeats) {
+		a.original = a.original || !rec.end.After(c.recovery.end)
+		if rec.sent > a.rtt {
+			a.rtt = rec.sent
+		}
+	}
+	c.rackArrived(now, rec, a)
+	a.rate.take(rec)
+}
+
+// markLost takes the unacknowledged part of a record for lost, RFC 6675 4, once or
+// (if it was on its way again) once more.
+func (c *Conn) markLost(rec *record) {
+	b := &c.board
+	n := int32(rec.len())
+	if rec.has(recordResent) {
+		b.resent -= n
+		rec.flags &^= recordResent
+	}
+	if !rec.has(recordLost) {
+		b.lost += n
+		rec.flags |= recordLost
+	}
+	if rec.start.Before(b.waitFrom) {
+		b.waitFrom = rec.start
+	}
+	c.rate.lost += int(n)
+}
+
+// markAllLost takes everything that has not arrived for lost.
+func (c *Conn) markAllLost() {
+	r := &c.board.records
+	for i := range r.len() {
+		if rec := r.at(i); !rec.has(recordSacked) {
+			c.markLost(rec)
+		}
+	}
+}
+
+// forgetSacks has nothing sacked any more. RFC 2018 8: "After a retransmit timeout
+// the data sender SHOULD turn off all of the SACKed bits, since the timeout might
+// indicate that the data receiver has reneged."
+func (c *Conn) forgetSacks() {
+	b := &c.board
+	for i := range b.records.len() {
+		b.records.at(i).flags &^= recordSacked
+	}
+	b.sacked, b.pieces = 0, 0
+	b.known = [2]span{}
+}
+
+// firstWaiting returns the number of the first record that is lost and not on its
+// way again, len if there is none.
+func (b *scoreboard) firstWaiting() int {
+	n := b.records.len()
+	if b.lost == b.resent {
+		return n
+	}
+	for i := b.records.find(b.waitFrom); i < n; i++ {
+		if rec := b.records.at(i); rec.waits() {
+			b.waitFrom = rec.start
+			return i
+		}
+	}
+	return n
+}
+
+// reset forgets everything in flight, without memory or with it.
+func (b *scoreboard) reset(una Seq) {
+	b.records.clear()
+	b.waitFrom = una
+	b.sacked, b.lost, b.resent, b.pieces = 0, 0, 0, 0
+	b.known = [2]span{}
+}

@@ -1,0 +1,108 @@
+package tcp
+
+// Mistakes: retransmissions that nobody needed. RFC 3522 (Eifel detection by
+// timestamps), RFC 2883 and RFC 3708 (by duplicate SACKs), RFC 5682 (F-RTO, by what
+// is acknowledged after a time-out); RFC 4015 (what to do then).
+
+import (
+	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
+)
+
+// frto is the step of RFC 5682 3.1.
+type frto uint8
+
+const (
+	frtoOff  frto = iota
+	frtoHead      // step 1 done: the time-out, and SND.UNA sent again
+	frtoNew       // step 2 done: new data is let out instead of more of the old
+)
+
+// frtoSegments is how much new data is let out, RFC 5682 2.1 step 2b: "up to two new
+// (previously unsent) segments".
+const frtoSegments = 2
+
+// noteRepeat takes note of a retransmission of n bytes.
+func (c *Conn) noteRepeat(now clock.Time, n int) {
+	v := &c.recovery
+	v.repeated += int32(n)
+	if !v.stamped {
+		v.stamped = true
+		v.stamp = c.ts.now(now) // RFC 3522 3.2 step 2: RetransmitTS
+	}
+}
+
+// undoes reports whether an acknowledgment shows that the last reduction was a
+// mistake.
+func (c *Conn) undoes(a *arrival) bool {
+	v := &c.recovery
+	if !v.reduced {
+		return false
+	}
+	if v.phase == congestion.Open && c.snd.una.After(v.undoTo) {
+		v.reduced = false
+		return false
+	}
+	if a.acked > 0 && a.hasEcho && v.stamped {
+		v.stamped = false // only the first one counts, RFC 3522 3.2 step 3
+		// Step 5: "If the value of the Timestamp Echo Reply field ... is smaller
+		// than the value of RetransmitTS": an original has arrived.
+		if int32(a.echo-v.stamp) < 0 {
+			return true
+		}
+	}
+	if n := int32(a.dsack.end.Sub(a.dsack.start)); n > 0 && v.repeated > 0 {
+		// RFC 3708 3: every retransmission has turned out to be a duplicate.
+		v.repeated -= min(n, v.repeated)
+		return v.repeated == 0
+	}
+	return false
+}
+
+// undo takes a reduction back, RFC 4015 3.
+func (c *Conn) undo(now clock.Time, a *arrival) {
+	v, b := &c.recovery, &c.board
+	c.stats.spurious++
+	for i := range b.records.len() {
+		// What is lost and not on its way again is on its way for the first time.
+		if rec := b.records.at(i); rec.waits() {
+			rec.flags &^= recordLost
+			b.lost -= int32(rec.len())
+		}
+	}
+	if v.phase == congestion.Timeout && a.hasEcho {
+		if d := c.ts.rtt(now, a.echo); d > 0 {
+			// Step (6): "SRTT <- RTT-SAMPLE, RTTVAR <- RTT-SAMPLE/2": what was known of
+			// the path was wrong.
+			c.rtt.restart(d, c.cfg.rtoBounds())
+		}
+	}
+	v.phase = congestion.Open
+	v.resend, v.reduced, v.stamped, v.frto = false, false, false, frtoOff
+	c.snd.dupAcks, c.snd.left = 0, 0
+	c.rtt.backoff, c.retries = 0, 0
+	c.congestion.OnUndo(now)
+}
+
+// ackAfterTimeout is RFC 5682 3.1, the SACK-enhanced F-RTO, and without SACK 2.1, for
+// an acknowledgment in the phase after a time-out. It reports whether the time-out
+// was a mistake.
+func (c *Conn) ackAfterTimeout(a *arrival) bool {
+	v := &c.recovery
+	switch v.frto {
+	case frtoHead:
+		// Step 2: a duplicate has the sender "revert to the conventional RTO
+		// recovery"; news lets new data out first, if there is some and room for it.
+		v.frto = frtoOff
+		if a.acked > 0 && c.dataEnd().After(c.snd.nxt) && c.snd.nxt.Sub(c.snd.una) < int(c.snd.wnd) {
+			v.frto = frtoNew
+			v.newFrom = c.snd.nxt
+		}
+	case frtoNew:
+		// Step 3: news of "data that was not retransmitted after the timeout" shows
+		// that it was sent in vain.
+		v.frto = frtoOff
+		return a.original
+	}
+	return false
+}
