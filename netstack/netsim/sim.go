@@ -67,6 +67,9 @@ func (s *Sim) Elapsed() time.Duration { return s.now.Sub(epoch) }
 // decisions.
 func (s *Sim) Rand() *rand.Rand { return s.rand }
 
+// Hosts returns all hosts, in the order of their making.
+func (s *Sim) Hosts() []*Host { return s.hosts }
+
 // Packets returns how many packets hosts have sent.
 func (s *Sim) Packets() uint64 { return s.packets }
 

@@ -1,0 +1,96 @@
+package netsim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"smolnet/netstack/netsim"
+)
+
+// Paths on which implementations of TCP are known to fall short, one at a time.
+
+const (
+	longFatRuns   = 3
+	longFatBuffer = 32 << 20
+)
+
+func TestLongFat(t *testing.T) {
+	rates := &board{title: "Mbit/s", format: "%.1f"}
+	counts := &board{title: "segments", format: "%.0f"}
+	for _, c := range controllers() {
+		far := netsim.Path{Delay: 50 * time.Millisecond, Rate: 1e9, Queue: 8333} // one bandwidth times RTT
+		middle, _ := bulk(t, 1, c, bulkTest{there: far, back: far, buffer: longFatBuffer, time: 15 * time.Second})
+		rates.add(figure{row: "1 Gbit/s, 100 ms", column: c.name, got: middle, want: 800})
+
+		near := netsim.Path{Delay: 10 * time.Millisecond, Rate: 1e9, Queue: 1000}
+		middle, worst := bulk(t, 1, c, bulkTest{there: near, back: near, buffer: realTimeBuffer, time: 5 * time.Second})
+		rates.add(figure{row: "1 Gbit/s, 20 ms", column: c.name, got: middle, base: 949, want: 900})
+		rates.add(figure{row: "1 Gbit/s, 20 ms, worst", column: c.name, got: worst, base: 949, want: 850})
+
+		// As between two continents: others do 22 to 45.
+		rare := netsim.Path{Delay: 33 * time.Millisecond, Rate: 200e6, Queue: 1100, Loss: 0.00003}
+		middle, _ = bulk(t, longFatRuns, c, bulkTest{there: rare, back: rare, buffer: longFatBuffer, time: 20 * time.Second})
+		rates.add(figure{row: "200 Mbit/s, 66 ms, 0.003 %", column: c.name, got: middle, base: 180, want: 180})
+
+		longFatClock(t, c, rates, counts)
+		longFatReorder(t, c, rates, counts)
+		rates.add(figure{row: "black hole", column: c.name, got: blackHole(t, c), want: 0.5})
+	}
+	rates.report(t)
+	counts.report(t)
+	compare(t, "longfat.txt", rates, counts)
+}
+
+// longFatClock has both hosts have a clock as coarse as that of some systems.
+func longFatClock(t *testing.T, c controller, rates, counts *board) {
+	for _, tt := range []struct {
+		row  string
+		loss float64
+		want float64
+	}{{"16 ms clock", 0, 85}, {"16 ms clock, 1 %", 0.01, 3.5}} {
+		path := netsim.Path{Delay: 20 * time.Millisecond, Rate: 100e6, Queue: 500, Loss: tt.loss}
+		var again, needless uint64
+		middle, _ := bulk(t, longFatRuns, c, bulkTest{
+			there: path, back: netsim.Path{Delay: 20 * time.Millisecond}, buffer: realTimeBuffer, time: 20 * time.Second, tick: 16 * time.Millisecond,
+			seen: func(a *netsim.Audit) { again += a.Retransmits; needless += a.Spurious },
+		})
+		rates.add(figure{row: tt.row, column: c.name, got: middle, want: tt.want})
+		counts.add(figure{row: tt.row, column: c.name + " again", got: float64(again)})
+		counts.add(figure{row: tt.row, column: c.name + " needlessly", got: float64(needless)})
+	}
+}
+
+// longFatReorder compares a path that reorders with one that does not.
+func longFatReorder(t *testing.T, c controller, rates, counts *board) {
+	path := netsim.Path{Delay: 20 * time.Millisecond, Rate: 100e6, Queue: 500}
+	test := bulkTest{there: path, back: path, buffer: realTimeBuffer, time: 20 * time.Second}
+	straight, _ := bulk(t, longFatRuns, c, test)
+	rates.add(figure{row: "in order", column: c.name, got: straight})
+	var needless uint64
+	test.there.Reorder, test.there.ReorderBy = 0.03, 5
+	test.seen = func(a *netsim.Audit) { needless += a.Spurious }
+	middle, _ := bulk(t, longFatRuns, c, test)
+	rates.add(figure{row: "3 % reordered by 5", column: c.name, got: middle, base: straight, want: 0.95 * straight})
+	counts.add(figure{row: "3 % reordered by 5", column: c.name + " needlessly", got: float64(needless)})
+}
+
+// blackHole returns the goodput of 4 MiB over a path that takes less than the
+// hosts' links do, where nobody says so; zero if nothing comes through.
+func blackHole(t *testing.T, c controller) float64 {
+	cfg := patient(realTimeBuffer)
+	c.use(&cfg)
+	s := netsim.New(*first)
+	a, r, b := newHost(s, "a", cfg), s.Router(""), newHost(s, "b", cfg)
+	path := netsim.Path{Delay: 10 * time.Millisecond, Rate: 100e6}
+	s.MustLink(a, r, path, path)
+	path.MTU, path.BlackHole = 1400, true
+	s.MustLink(r, b, path, path)
+	f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 4 << 20}})
+	if err := s.Settle(10 * time.Minute); err != nil {
+		t.Logf("black hole: %v", err)
+		require.ErrorIs(t, err, netsim.ErrTime)
+	}
+	return f.Sent().Goodput() * 8 / 1e6
+}
