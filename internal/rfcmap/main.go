@@ -1,23 +1,28 @@
 // Command rfcmap gathers the citations of RFC requirements from the comments
-// of the source and from the tests, and writes docs/rfc/<number>.md for every
-// table <number>.txt in its folder: which requirement is met where, which test
-// shows it, and which is left out and why.
+// of the source, from the tests and from test scripts, and writes
+// docs/rfc/<number>.md for every table <number>.txt in its folder: which
+// requirement is met where, which test shows it, and which is left out and why.
+// docs/rfc/README.md sums them up.
 //
 //	go run ./internal/rfcmap      reports what is wrong or out of date
 //	go run ./internal/rfcmap -w   rewrites the documents
 //
 // A citation is "RFC 9293 MUST-58, 3.10.7.4", in any comment; a bare "MUST-58"
 // belongs to the RFC that the comment named last, or to the one that has it.
+// Where an RFC does not number its requirements, it is "RFC 5681 3.2 step 2",
+// or the section with words of the row's id in the same sentence.
 // In tests, strings count too, so that a case can be named after what it shows.
 package main
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 )
 
@@ -105,26 +110,42 @@ func run(root string, write bool) (problems []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	docs := map[string]string{docPath(root, "README"): renderReadme(tables, cited)}
 	for _, t := range tables {
 		if write {
 			if err := os.WriteFile(tablePath(root, t.rfc), []byte(t.close(cited)), 0o644); err != nil {
 				return nil, err
 			}
-			if err := os.MkdirAll(filepath.Dir(docPath(root, t.rfc)), 0o755); err != nil {
-				return nil, err
-			}
-			if err := os.WriteFile(docPath(root, t.rfc), []byte(t.render(cited)), 0o644); err != nil {
-				return nil, err
-			}
 		}
 		problems = append(problems, t.problems(cited)...)
-		have, err := os.ReadFile(docPath(root, t.rfc))
+		docs[docPath(root, t.rfc)] = t.render(cited)
+	}
+	for _, path := range slices.Sorted(maps.Keys(docs)) {
+		problem, err := settle(path, docs[path], write)
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Equal(have, []byte(t.render(cited))) {
-			problems = append(problems, fmt.Sprintf("docs/rfc/%s.md is out of date: go run ./internal/rfcmap -w", t.rfc))
+		if problem != "" {
+			problems = append(problems, problem)
 		}
 	}
 	return problems, nil
+}
+
+// settle writes a document, or says that it is not what it should be.
+func settle(path, want string, write bool) (problem string, err error) {
+	if write {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		return "", os.WriteFile(path, []byte(want), 0o644)
+	}
+	have, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if string(have) != want {
+		return fmt.Sprintf("docs/rfc/%s is out of date: go run ./internal/rfcmap -w", filepath.Base(path)), nil
+	}
+	return "", nil
 }

@@ -16,13 +16,21 @@ func (t *table) problems(cited citations) []string {
 		switch {
 		case has && r.open:
 			list = append(list, fmt.Sprintf("RFC %s %s is cited and still marked open: go run ./internal/rfcmap -w", t.rfc, r.id))
-		case has && r.moot != "":
+		case has && r.moot != "" && r.section == "":
 			list = append(list, fmt.Sprintf("RFC %s %s is cited although its row says n/a: %s", t.rfc, r.id, r.moot))
 		case !has && !r.open && r.notDone == "" && r.moot == "":
-			list = append(list, fmt.Sprintf("RFC %s %s (%s) is cited nowhere: cite it where it is done, or give a reason in its row", t.rfc, r.id, r.subject))
+			list = append(list, fmt.Sprintf("RFC %s %s (%s) is cited nowhere%s", t.rfc, r.id, r.subject, t.remedy()))
 		}
 	}
 	return list
+}
+
+// remedy says what to do about a row that is cited no more.
+func (t *table) remedy() string {
+	if t.strict {
+		return ": cite it where it is done, or give a reason in its row"
+	}
+	return " any more: cite it where it is done, or mark it open: go run ./internal/rfcmap -w"
 }
 
 // render returns the table's document.
@@ -41,7 +49,7 @@ func (t *table) render(cited citations) string {
 			}
 			b.WriteString("\n| id | level | requirement | source | tests |\n|---|---|---|---|---|\n")
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.id, r.level, r.subject, t.where(r, cited),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.name(), r.level, r.subject, t.where(r, cited),
 			list(cited.places(t.rfc, r.id, true)))
 	}
 	t.renderSections(&b, cited)
@@ -56,6 +64,8 @@ func (t *table) where(r *row, cited citations) string {
 		return "not done: " + r.notDone + "<br>" + source
 	case r.notDone != "":
 		return "not done: " + r.notDone
+	case r.moot != "" && source != "":
+		return "does not apply: " + r.moot + "<br>" + source
 	case r.moot != "":
 		return "does not apply: " + r.moot
 	case source == "" && !cited.has(t.rfc, r.id):
@@ -64,29 +74,78 @@ func (t *table) where(r *row, cited citations) string {
 	return source
 }
 
-func (t *table) renderCounts(b *strings.Builder, cited citations) {
-	var source, tests, notDone, moot, open int
+// counts says how much of a table is done.
+type counts struct{ rows, source, tests, notDone, moot, open int }
+
+func (t *table) counts(cited citations) counts {
+	c := counts{rows: len(t.rows)}
 	for _, r := range t.rows {
 		switch {
 		case r.notDone != "":
-			notDone++
+			c.notDone++
 			continue
 		case r.moot != "":
-			moot++
+			c.moot++
 			continue
 		case !cited.has(t.rfc, r.id):
-			open++
+			c.open++
 			continue
 		}
 		if len(cited.places(t.rfc, r.id, false)) > 0 {
-			source++
+			c.source++
 		}
 		if len(cited.places(t.rfc, r.id, true)) > 0 {
-			tests++
+			c.tests++
 		}
 	}
+	return c
+}
+
+func (t *table) renderCounts(b *strings.Builder, cited citations) {
+	c := t.counts(cited)
 	fmt.Fprintf(b, "%d requirements: %d cited in the source, %d in tests; %d not done, %d that do not apply, %d open.\n",
-		len(t.rows), source, tests, notDone, moot, open)
+		c.rows, c.source, c.tests, c.notDone, c.moot, c.open)
+}
+
+// readme is the beginning of the page about all tables.
+const readme = `# Requirements of RFCs
+
+Generated from the comments in the source and in tests by ${go run ./internal/rfcmap -w}; do not edit. Each document lists
+what an RFC asks of an implementation like this one, in our own words, with the places that do it and the tests that
+show it, or the reason why it is left out. Open is what no comment claims to do yet.
+
+RFC 9293 numbers its requirements: ${RFC 9293 MUST-58, 3.8.6.3}. The others are listed by section:
+
+- A row ${4.1} is done where ${RFC 5681 4.1} is cited, unless the citation fits another row of that section.
+- A row ${3.2 step 3} needs the step in the same sentence: ${RFC 5681 3.2 step 3}, ${RFC 5681 3.2, 1-3: ...},
+  ${RFC 5681 3.2 (3)}; rules and equations likewise.
+- A row ${3.1 initial window} needs these words in the same sentence, in any order and form: ${RFC 5681 3.1: the initial
+  window is ...}, ${// Initial windows, RFC 5681 3.1.}; of words such as ${low/left} one will do.
+- Comments count, in tests strings as well, and the comments of test scripts (${testdata/script}).
+- What is cited and fits no row is listed at the end of a document.
+
+| RFC | title | requirements | in the source | in tests | not done | do not apply | open |
+|---|---|---|---|---|---|---|---|
+`
+
+// renderReadme returns the page about all tables.
+func renderReadme(tables []*table, cited citations) string {
+	var b strings.Builder
+	b.WriteString(strings.NewReplacer("${", "`", "}", "`").Replace(readme))
+	var sum counts
+	for _, t := range tables {
+		c := t.counts(cited)
+		fmt.Fprintf(&b, "| [%s](%s.md) | %s | %d | %d | %d | %d | %d | %d |\n",
+			t.rfc, t.rfc, t.title, c.rows, c.source, c.tests, c.notDone, c.moot, c.open)
+		sum.rows += c.rows
+		sum.source += c.source
+		sum.tests += c.tests
+		sum.notDone += c.notDone
+		sum.moot += c.moot
+		sum.open += c.open
+	}
+	fmt.Fprintf(&b, "| all | | %d | %d | %d | %d | %d | %d |\n", sum.rows, sum.source, sum.tests, sum.notDone, sum.moot, sum.open)
+	return b.String()
 }
 
 // renderSections lists the sections that are cited beside the requirements.
@@ -101,7 +160,7 @@ func (t *table) renderSections(b *strings.Builder, cited citations) {
 		return
 	}
 	slices.SortFunc(sections, compareSections)
-	b.WriteString("\n## Sections cited\n\n| section | source | tests |\n|---|---|---|\n")
+	b.WriteString("\n## Sections cited beside them\n\n| section | source | tests |\n|---|---|---|\n")
 	for _, s := range sections {
 		fmt.Fprintf(b, "| %s | %s | %s |\n", s, list(cited.places(t.rfc, s, false)), list(cited.places(t.rfc, s, true)))
 	}

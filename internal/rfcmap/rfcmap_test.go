@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,16 +24,17 @@ func TestDocuments(t *testing.T) {
 func TestTableIsWhole(t *testing.T) {
 	tables, err := loadTables("../..")
 	require.NoError(t, err)
-	require.Equal(t, "9293", tables[0].rfc)
+	at := slices.IndexFunc(tables, func(tab *table) bool { return tab.rfc == "9293" })
+	require.True(t, tables[at].strict)
 	count := make(map[string]int)
-	for _, r := range tables[0].rows {
+	for _, r := range tables[at].rows {
 		label, _, _ := strings.Cut(r.id, "-")
 		count[label]++
 	}
 	require.Equal(t, map[string]int{"MUST": 69, "SHLD": 31, "MAY": 18, "REC": 1}, count)
 }
 
-func TestMentions(t *testing.T) {
+func TestCites(t *testing.T) {
 	tests := []struct {
 		text string
 		want string
@@ -49,6 +51,11 @@ func TestMentions(t *testing.T) {
 		{"MUST-58 alone", " MUST-58"},
 		{"RFC 9293 3.1: text. Later MUST-5 too", "9293 3.1, 9293 MUST-5"},
 		{"RFC 1122 3.2.2 forbids it (RFC 9293 MUST-57)", "1122 3.2.2, 9293 MUST-57"},
+		{"RFC 6298 5.1-5.3, 5.5 to 5.7", "6298 5.1, 6298 5.2, 6298 5.3, 6298 5.5, 6298 5.6, 6298 5.7"},
+		{"RFC 5681 2: a duplicate", "5681 2"},
+		{"RFC 6298 5 (managing), RFC 5961 7.", "6298 5, 5961 7"},
+		{"RFC 5681 3.2, 1-3: the third; RFC 5681 3.1, (4)", "5681 3.2, 5681 3.1"},
+		{"RFC 9293 3-way", ""},
 		{"RFC 6298 has 3 rules and 1.5 seconds", ""},
 		{"RFC 5735 192.168.0.0/16", ""},
 		{"RFC 9293 3.1415", ""},
@@ -59,9 +66,9 @@ func TestMentions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var got []string
-		for _, m := range mentions(tt.text) {
-			if m.id != "" {
-				got = append(got, m.rfc+" "+m.id)
+		for _, x := range cites(tt.text) {
+			if x.id != "" {
+				got = append(got, x.rfc+" "+x.id)
 			}
 		}
 		require.Equal(t, tt.want, strings.Join(got, ", "), tt.text)
@@ -115,8 +122,10 @@ func TestParseTable(t *testing.T) {
 		_, err := parseTable(bad.text)
 		require.ErrorContains(t, err, bad.says, bad.text)
 	}
-	_, err := parseTable("rfc: 6298\ntitle: RTO\n2.4 | should | rounded up")
-	require.NoError(t, err, "an RFC that does not number its requirements is listed by section")
+	_, err := parseTable("3.2 step 2/dup | must | a\n3.2 step 2 | must | a")
+	require.ErrorContains(t, err, "line 2: 3.2 step 2 is the name of line 1 as well")
+	_, err = parseTable("3.2 step | must | a")
+	require.ErrorContains(t, err, "neither a label")
 }
 
 const sampleSource = `// Package tcp is.
@@ -220,9 +229,10 @@ func TestRun(t *testing.T) {
 	put("tcp/testdata/x.go", "not Go\n")
 	problems, err := run(root, false)
 	require.NoError(t, err)
-	require.Len(t, problems, 2)
+	require.Len(t, problems, 3)
 	require.Contains(t, problems[0], "SHLD-2 is cited and still marked open")
 	require.Contains(t, problems[1], "docs/rfc/9293.md is out of date")
+	require.Contains(t, problems[2], "docs/rfc/README.md is out of date")
 
 	problems, err = run(root, true)
 	require.NoError(t, err)
@@ -238,7 +248,32 @@ func TestRun(t *testing.T) {
 	put("tcp/tcp.go", "package tcp\n")
 	problems, err = run(root, false)
 	require.NoError(t, err)
-	require.Len(t, problems, 3, "two requirements lost their citation, and the document is out of date")
+	require.Len(t, problems, 4, "two requirements lost their citation, and the documents are out of date")
+	problems, err = run(root, true)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	table, err = os.ReadFile(tablePath(root, "9293"))
+	require.NoError(t, err)
+	require.Contains(t, string(table), "unsigned | open\n")
+
+	put("internal/rfcmap/9293.txt", "strict: yes\n"+strings.ReplaceAll(sampleTable, " | open", ""))
+	problems, err = run(root, true)
+	require.NoError(t, err)
+	require.Len(t, problems, 2, "a strict table is not marked open again")
+
+	put("tcp/testdata/script/sub/a.txt", "# MUST-1 of a script\n\n# RFC 9293\n# SHLD-2\nsend MUST-99\n")
+	problems, err = run(root, true)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	doc, err := os.ReadFile(docPath(root, "9293"))
+	require.NoError(t, err)
+	require.Contains(t, string(doc), "| SHLD-2 | should | wide |  | `tcp/testdata/script/sub/a.txt` |\n")
+	readme, err := os.ReadFile(docPath(root, "README"))
+	require.NoError(t, err)
+	require.Contains(t, string(readme), "| [9293](9293.md) | TCP | 4 | 0 | 2 | 1 | 1 | 0 |\n| all | | 4 | 0 | 2 | 1 | 1 | 0 |\n")
+	put("tcp/testdata/script/sub/a.txt", "\n# RFC 9293 MUST-99\n")
+	_, err = run(root, true)
+	require.ErrorContains(t, err, "tcp/testdata/script/sub/a.txt:2: RFC 9293 has no requirement MUST-99")
 
 	require.NoError(t, os.Rename(tablePath(root, "9293"), tablePath(root, "793")))
 	_, err = run(root, false)

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +24,7 @@ type place struct {
 	test bool
 }
 
-// A mention is one thing that a text cites: an id (a label or a section) of an
-// RFC. The RFC is "" for a bare label.
+// A mention is a row of an RFC's table, or a section that no row stands for.
 type mention struct{ rfc, id string }
 
 // citations maps an RFC's number and an id to the places that cite it.
@@ -55,76 +53,6 @@ func (c citations) places(rfc, id string, test bool) []place {
 	return list
 }
 
-var (
-	labelRE   = regexp.MustCompile(`^(MUST|SHLD|MAY|REC)-[1-9][0-9]*`)
-	bareRE    = regexp.MustCompile(`\b(?:MUST|SHLD|MAY|REC)-[1-9][0-9]*\b`)
-	sectionRE = regexp.MustCompile(`^[1-9A-Z][0-9]?(\.[1-9][0-9]?)*`)
-	rfcRE     = regexp.MustCompile(`\bRFC[ -]?([1-9][0-9]{2,4})\b`)
-	// betweenRE is what may stand between an RFC's number and what is cited of
-	// it, and between two such.
-	betweenRE = regexp.MustCompile(`^(?:[\s,;:(]|and\b|or\b|to\b|§|(?i:sections?\b|sec\.|appendix\b))+`)
-	namedRE   = regexp.MustCompile(`(?i)(section|sections|sec\.|appendix|§)\s*$`)
-)
-
-func isLabel(s string) bool   { return labelRE.FindString(s) == s && s != "" }
-func isSection(s string) bool { return sectionRE.FindString(s) == s && s != "" }
-
-// mentions returns what a text cites. After "RFC n" come labels and sections,
-// apart by commas and small words; a section without a dot must be called one.
-// A label anywhere else belongs to the RFC that was named last, if any.
-func mentions(text string) []mention {
-	var list []mention
-	for len(text) > 0 {
-		at := rfcRE.FindStringSubmatchIndex(text)
-		head := text
-		if at != nil {
-			head = text[:at[0]]
-		}
-		rfc := ""
-		if n := len(list); n > 0 {
-			rfc = list[n-1].rfc
-		}
-		for _, label := range bareRE.FindAllString(head, -1) {
-			list = append(list, mention{rfc, label})
-		}
-		if at == nil {
-			return list
-		}
-		rfc, text = text[at[2]:at[3]], text[at[1]:]
-		list = append(list, mention{rfc, ""})
-		for {
-			between := betweenRE.FindString(text)
-			id := citedID(between, text[len(between):])
-			if between == "" || id == "" {
-				break
-			}
-			list = append(list, mention{rfc, id})
-			text = text[len(between)+len(id):]
-		}
-	}
-	return list
-}
-
-// citedID returns the label or section that text starts with, or "".
-func citedID(before, text string) string {
-	id := labelRE.FindString(text)
-	if id == "" {
-		id = sectionRE.FindString(text)
-		if id == "" || !strings.Contains(id, ".") && !namedRE.MatchString(before) {
-			return ""
-		}
-	}
-	rest := strings.TrimPrefix(text, id)
-	if rest != "" && (isWord(rest[0]) || rest[0] == '.' && len(rest) > 1 && isWord(rest[1])) {
-		return "" // part of something longer: an address, a number, a name
-	}
-	return id
-}
-
-func isWord(b byte) bool {
-	return b == '_' || b == '-' || '0' <= b && b <= '9' || 'a' <= b && b <= 'z' || 'A' <= b && b <= 'Z'
-}
-
 // scanFile adds what one file's comments cite, and a test's strings: the names
 // of its cases.
 func (c citations) scanFile(name string, src []byte, tables []*table) error {
@@ -135,16 +63,8 @@ func (c citations) scanFile(name string, src []byte, tables []*table) error {
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	add := func(pos token.Pos, text string) error {
-		at := place{path: name, name: around(file, pos), test: test}
-		for _, m := range mentions(text) {
-			if m.id == "" {
-				continue
-			}
-			m, err := resolve(m, tables)
-			if err != nil {
-				return fmt.Errorf("%s: %w", fset.Position(pos), err)
-			}
-			c.add(m, at)
+		if err := c.scanText(text, place{path: name, name: around(file, pos), test: test}, tables); err != nil {
+			return fmt.Errorf("%s: %w", fset.Position(pos), err)
 		}
 		return nil
 	}
@@ -167,28 +87,81 @@ func (c citations) scanFile(name string, src []byte, tables []*table) error {
 	return err
 }
 
-// resolve finds the table that a label belongs to. A label that no table has,
-// or that the named RFC's table does not have, is a slip of the pen.
-func resolve(m mention, tables []*table) (mention, error) {
-	if !isLabel(m.id) {
-		return m, nil
+// scanScript adds what the comments of a test script cite: the lines that start
+// with a #. Lines that follow one another are one comment.
+func (c citations) scanScript(name string, src []byte, tables []*table) error {
+	at := place{path: name, test: true}
+	var comment strings.Builder
+	first := 0
+	lines := strings.Split(string(src)+"\n", "\n")
+	for i, line := range lines {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+		if ok {
+			if comment.Len() == 0 {
+				first = i + 1
+			}
+			comment.WriteString(strings.TrimSpace(text) + "\n")
+			continue
+		}
+		if err := c.scanText(comment.String(), at, tables); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, first, err)
+		}
+		comment.Reset()
 	}
-	for _, t := range tables {
-		if t.rfc == m.rfc && t.row(m.id) != nil {
-			return m, nil
+	return nil
+}
+
+// scanText adds what a text at a place cites.
+func (c citations) scanText(text string, at place, tables []*table) error {
+	for _, x := range cites(text) {
+		if x.id == "" {
+			continue
+		}
+		found, err := resolve(x, tables)
+		if err != nil {
+			return err
+		}
+		for _, m := range found {
+			c.add(m, at)
 		}
 	}
+	return nil
+}
+
+// resolve returns what a cite stands for: the rows of its RFC's table that it
+// names, or else the section. A label that no table has, or that the named
+// RFC's table does not have, is a slip of the pen.
+func resolve(x cite, tables []*table) ([]mention, error) {
+	var own *table
 	for _, t := range tables {
-		if t.rfc == m.rfc {
-			return m, fmt.Errorf("RFC %s has no requirement %s", m.rfc, m.id)
+		if t.rfc == x.rfc {
+			own = t
 		}
 	}
+	if !isLabel(x.id) {
+		var list []mention
+		if own != nil {
+			for _, r := range own.citedRows(x) {
+				list = append(list, mention{x.rfc, r.id})
+			}
+		}
+		if list == nil {
+			list = []mention{{x.rfc, x.id}}
+		}
+		return list, nil
+	}
+	if own != nil && own.row(x.id) != nil {
+		return []mention{{x.rfc, x.id}}, nil
+	}
+	if own != nil && own.labels() {
+		return nil, fmt.Errorf("RFC %s has no requirement %s", x.rfc, x.id)
+	}
 	for _, t := range tables {
-		if t.row(m.id) != nil {
-			return mention{t.rfc, m.id}, nil
+		if t.row(x.id) != nil {
+			return []mention{{t.rfc, x.id}}, nil
 		}
 	}
-	return m, fmt.Errorf("no RFC that we have a table of has a requirement %s", m.id)
+	return nil, fmt.Errorf("no RFC that we have a table of has a requirement %s", x.id)
 }
 
 // around returns the name of the function that pos lies in or documents.
@@ -226,8 +199,13 @@ func around(file *ast.File, pos token.Pos) string {
 	return ""
 }
 
-// scanTree reads the citations of every Go file under root, this command's own
-// left out.
+// isScript reports whether a path is that of a test script.
+func isScript(rel string) bool {
+	return strings.HasSuffix(rel, ".txt") && strings.Contains("/"+rel, "/testdata/script/")
+}
+
+// scanTree reads the citations of every Go file and every test script under
+// root, this command's own left out, and Go files that are test data.
 func scanTree(root string, tables []*table) (citations, error) {
 	cited := make(citations)
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
@@ -240,20 +218,23 @@ func scanTree(root string, tables []*table) (citations, error) {
 		}
 		rel = filepath.ToSlash(rel)
 		if d.IsDir() {
-			name := d.Name()
-			if rel == "internal/rfcmap" || name == "testdata" || rel != "." && (name[0] == '.' || name[0] == '_') {
+			if name := d.Name(); rel == "internal/rfcmap" || rel != "." && (name[0] == '.' || name[0] == '_') {
 				return filepath.SkipDir
 			}
 			return nil
 		}
-		if !strings.HasSuffix(rel, ".go") {
+		scan := cited.scanFile
+		switch {
+		case isScript(rel):
+			scan = cited.scanScript
+		case !strings.HasSuffix(rel, ".go") || strings.Contains("/"+rel, "/testdata/"):
 			return nil
 		}
 		src, err := os.ReadFile(p)
 		if err != nil {
 			return err
 		}
-		return cited.scanFile(rel, src, tables)
+		return scan(rel, src, tables)
 	})
 	return cited, err
 }

@@ -8,15 +8,19 @@ import (
 
 // A table is the list of one RFC's requirements, read from <number>.txt.
 type table struct {
-	rfc   string // the number
-	title string
-	rows  []*row
-	lines []string // of the file, to write it back
+	rfc    string // the number
+	title  string
+	strict bool // a row that loses its citations is not marked open again
+	rows   []*row
+	lines  []string // of the file, to write it back
 }
 
 // A row is one requirement.
 type row struct {
-	id      string // MUST-58, or a section where the RFC does not number requirements
+	id      string // MUST-58, or where the RFC does not number requirements: "3.2 step 2 flightsize"
+	section string // of such an id, "" for a label
+	step    string // the step, rule or equation of the section, or words for it: 2/dupthresh
+	words   []string
 	group   string // the heading that it stands under
 	level   string
 	subject string
@@ -45,6 +49,8 @@ func parseTable(text string) (*table, error) {
 			group = line[1 : len(line)-1]
 		case strings.HasPrefix(line, "rfc:"):
 			t.rfc = strings.TrimSpace(line[len("rfc:"):])
+		case line == "strict: yes":
+			t.strict = true
 		case strings.HasPrefix(line, "title:"):
 			t.title = strings.TrimSpace(line[len("title:"):])
 		default:
@@ -59,6 +65,9 @@ func parseTable(text string) (*table, error) {
 			r.group, r.line = group, i
 			t.rows = append(t.rows, r)
 		}
+	}
+	if err := t.distinct(); err != nil {
+		return nil, err
 	}
 	if t.rfc == "" || t.title == "" || len(t.rows) == 0 {
 		return nil, fmt.Errorf("a table needs an rfc, a title and rows")
@@ -75,8 +84,8 @@ func parseRow(line string) (*row, error) {
 		return nil, fmt.Errorf("want id | level | subject [| state], have %q", line)
 	}
 	r := &row{id: cells[0], level: cells[1], subject: cells[2]}
-	if !isLabel(r.id) && !isSection(r.id) {
-		return nil, fmt.Errorf("%q is neither a label such as MUST-58 nor a section", r.id)
+	if !isLabel(r.id) && !r.parseID() {
+		return nil, fmt.Errorf("%q is neither a label such as MUST-58 nor a section with steps and words", r.id)
 	}
 	if !slices.Contains(levels, r.level) {
 		return nil, fmt.Errorf("%q is not a level of RFC 2119", r.level)
@@ -106,6 +115,119 @@ func parseRow(line string) (*row, error) {
 	return r, nil
 }
 
+// parseID takes an id by section apart: the section, "step" and its name if it
+// has one, words.
+func (r *row) parseID() bool {
+	fields := strings.Fields(r.id)
+	if len(fields) == 0 || !isSection(fields[0]) {
+		return false
+	}
+	r.section, fields = fields[0], fields[1:]
+	for len(fields) > 0 {
+		if fields[0] == "step" && r.step == "" {
+			if len(fields) == 1 {
+				return false
+			}
+			r.step, fields = strings.ToLower(fields[1]), fields[2:]
+			continue
+		}
+		r.words, fields = append(r.words, strings.ToLower(fields[0])), fields[1:]
+	}
+	return true
+}
+
+// name returns the id as documents show it: of words that stand for one another,
+// the first.
+func (r *row) name() string {
+	if r.section == "" {
+		return r.id
+	}
+	fields := strings.Fields(r.id)
+	for i, f := range fields {
+		fields[i], _, _ = strings.Cut(f, "/")
+	}
+	return strings.Join(fields, " ")
+}
+
+// citedBy reports whether a cite of the table's RFC means this row: its section
+// and, in the same sentence, its step and all of its words.
+func (r *row) citedBy(x cite) bool {
+	if r.section == "" || r.section != x.id {
+		return false
+	}
+	step, words, _ := strings.Cut(r.step, "/")
+	if step != "" && !slices.Contains(x.steps, step) && (words == "" || !hasAny(x.words, words)) {
+		return false
+	}
+	for _, w := range r.words {
+		if !hasAny(x.words, w) {
+			return false
+		}
+	}
+	return true
+}
+
+// hasAny reports whether one of the alternatives, a/b/c, is among words.
+func hasAny(words []string, alternatives string) bool {
+	return slices.ContainsFunc(strings.Split(alternatives, "/"), func(w string) bool { return hasWord(words, w) })
+}
+
+// sameStep compares steps, without the words that may stand for them.
+func sameStep(a, b string) bool {
+	a, _, _ = strings.Cut(a, "/")
+	b, _, _ = strings.Cut(b, "/")
+	return a == b
+}
+
+// hasWord reports whether a word is among words, in any form: window stands for
+// windows as well. What has a sign in it, as prr_out, is several words. Numbers
+// and words of two letters must be there as they are.
+func hasWord(words []string, word string) bool {
+	for _, w := range strings.FieldsFunc(word, isSign) {
+		exact := len(w) <= 2 || isDigit(w[0])
+		if !slices.ContainsFunc(words, func(have string) bool {
+			return have == w || !exact && strings.HasPrefix(have, w)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// distinct returns an error if readers could not tell two rows apart.
+func (t *table) distinct() error {
+	for _, r := range t.rows {
+		for _, other := range t.rows {
+			if r != other && r.name() == other.name() {
+				return fmt.Errorf("line %d: %s is the name of line %d as well", other.line+1, other.name(), r.line+1)
+			}
+		}
+	}
+	return nil
+}
+
+// labels reports whether the RFC numbers its requirements.
+func (t *table) labels() bool { return isLabel(t.rows[0].id) }
+
+// citedRows returns the rows that a cite means. A row of a whole section or step
+// is not among them if there is one of the part that the cite is about.
+func (t *table) citedRows(x cite) []*row {
+	var list []*row
+	for _, r := range t.rows {
+		if r.citedBy(x) {
+			list = append(list, r)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(whole *row) bool {
+		return len(whole.words) == 0 && slices.ContainsFunc(list, func(part *row) bool {
+			if whole.step == "" {
+				return part.step != "" || len(part.words) > 0
+			}
+			return sameStep(part.step, whole.step) && len(part.words) > 0
+		})
+	})
+}
+
 // row returns the row with that id, or nil.
 func (t *table) row(id string) *row {
 	i := slices.IndexFunc(t.rows, func(r *row) bool { return r.id == id })
@@ -115,13 +237,19 @@ func (t *table) row(id string) *row {
 	return t.rows[i]
 }
 
-// close takes away the open mark of every row that is cited, and returns the
-// table's text.
+// close takes away the open mark of every row that is cited, marks rows open
+// that are cited no more unless the table is strict, and returns the table's
+// text.
 func (t *table) close(cited citations) string {
 	for _, r := range t.rows {
-		if r.open && cited.has(t.rfc, r.id) {
+		has := cited.has(t.rfc, r.id)
+		switch {
+		case r.open && has:
 			r.open = false
 			t.lines[r.line] = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(strings.TrimSuffix(t.lines[r.line], "open")), "|"))
+		case !has && !r.open && r.notDone == "" && r.moot == "" && !t.strict:
+			r.open = true
+			t.lines[r.line] += " | open"
 		}
 	}
 	return strings.Join(t.lines, "\n")
