@@ -50,6 +50,7 @@ func TestRowsBySection(t *testing.T) {
 		{"RFC 5681 4.3", "4.3"},
 		{"RFC 5681 4.3: half of it", "4.3 half"},
 		{"RFC 5681 5 (C.1): prr_out", "5 step C.1 prr_out"},
+		{"RFC 5681 4.3.2, half", "4.3 half"},
 		{"RFC 5681 3.2", ""},
 	}
 	for _, tt := range tests {

@@ -117,6 +117,7 @@ show it, or the reason why it is left out. Open is what no comment claims to do 
 RFC 9293 numbers its requirements: ${RFC 9293 MUST-58, 3.8.6.3}. The others are listed by section:
 
 - A row ${4.1} is done where ${RFC 5681 4.1} is cited, unless the citation fits another row of that section.
+  A subsection that has no row belongs to its section.
 - A row ${3.2 step 3} needs the step in the same sentence: ${RFC 5681 3.2 step 3}, ${RFC 5681 3.2, 1-3: ...},
   ${RFC 5681 3.2 (3)}; rules and equations likewise.
 - A row ${3.1 initial window} needs these words in the same sentence, in any order and form: ${RFC 5681 3.1: the initial

@@ -209,9 +209,21 @@ func (t *table) distinct() error {
 // labels reports whether the RFC numbers its requirements.
 func (t *table) labels() bool { return isLabel(t.rows[0].id) }
 
+// listed returns the section, or the closest one above it, that has a row; or
+// the section itself.
+func (t *table) listed(section string) string {
+	for s := section; s != ""; s = s[:max(strings.LastIndexByte(s, '.'), 0)] {
+		if slices.ContainsFunc(t.rows, func(r *row) bool { return r.section == s }) {
+			return s
+		}
+	}
+	return section
+}
+
 // citedRows returns the rows that a cite means. A row of a whole section or step
 // is not among them if there is one of the part that the cite is about.
 func (t *table) citedRows(x cite) []*row {
+	x.id = t.listed(x.id)
 	var list []*row
 	for _, r := range t.rows {
 		if r.citedBy(x) {
