@@ -1,9 +1,11 @@
 package congestion
 
-// New returns what makes controllers of a name: "cubic" ([Cubic]), "reno" ([Reno]) or
-// "none" ([None]). Those that have a field Pacing do not pace. !ok: there is no such controller.
+// New returns what makes controllers of a name: "bbr" ([BBR]), "cubic" ([Cubic]),
+// "none" ([None]) or "reno" ([Reno]). Those that have a field Pacing do not pace. !ok: there is no such controller.
 func New(name string) (f Factory, ok bool) {
 	switch name {
+	case "bbr":
+		return func() Controller { return new(BBR) }, true
 	case "cubic":
 		return func() Controller { return new(Cubic) }, true
 	case "reno":
@@ -15,4 +17,4 @@ func New(name string) (f Factory, ok bool) {
 }
 
 // Names returns the names that [New] knows, in alphabetical order.
-func Names() []string { return []string{"cubic", "none", "reno"} }
+func Names() []string { return []string{"bbr", "cubic", "none", "reno"} }
