@@ -75,7 +75,7 @@ type step struct {
 // citation matches RFC 9293 MUST-58, 3.8.6.3: "a sentence". What stands between
 // the section and the colon is a remark.
 var citation = regexp.MustCompile(`RFC (\d{3,5}),? (?:(?:(?:MUST|SHLD|MAY|REC)-\d+(?:, | and ))*)` +
-	`((?:[Aa]ppendix )?[A-Z0-9]+(?:\.[A-Z0-9]+)*)(?:,? [^":]{1,60})?: "([^"]{10,})"`)
+	`(Abstract|(?:[Aa]ppendix )?[A-Z0-9]+(?:\.[A-Z0-9]+)*)(?:,? [^":]{1,60})?: "([^"]{10,})"`)
 
 // Parse reads a script. Every error is an *Error.
 func Parse(name string, text []byte) (*Script, error) {

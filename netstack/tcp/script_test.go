@@ -250,7 +250,11 @@ func (u *scripted) Send(now clock.Time) (lang.Segment, bool, error) {
 	if u.c == nil {
 		return lang.Segment{}, false, nil
 	}
-	w, ok := u.c.Send(now, u.buf)
+	b := u.buf
+	if u.env.Room == 0 { // as much as the path takes: no super-segments
+		b = b[:min(len(b), u.payload(u.mtu))]
+	}
+	w, ok := u.c.Send(now, b)
 	u.collect()
 	if !ok {
 		if u.c.State() == tcp.StateTimeWait {
