@@ -121,7 +121,8 @@ RFC 9293 numbers its requirements: ${RFC 9293 MUST-58, 3.8.6.3}. The others are 
 - A row ${3.2 step 3} needs the step in the same sentence: ${RFC 5681 3.2 step 3}, ${RFC 5681 3.2, 1-3: ...},
   ${RFC 5681 3.2 (3)}; rules and equations likewise.
 - A row ${3.1 initial window} needs these words in the same sentence, in any order and form: ${RFC 5681 3.1: the initial
-  window is ...}, ${// Initial windows, RFC 5681 3.1.}; of words such as ${low/left} one will do.
+  window is ...}, ${// Initial windows, RFC 5681 3.1.} Other words may do as well, as they stand in the tables in
+  ${internal/rfcmap}: ${half/halve} is shown as ${half}. What stands between the quotes of a citation is one sentence.
 - Comments count, in tests strings as well, and the comments of test scripts (${testdata/script}).
 - What is cited and fits no row is listed at the end of a document.
 
