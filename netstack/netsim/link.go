@@ -73,7 +73,7 @@ type LinkStats struct {
 }
 
 // Gone returns how many packets were lost or dropped.
-func (st *LinkStats) Gone() (n uint64) {
+func (st LinkStats) Gone() (n uint64) {
 	for k := range numKinds {
 		if k.Gone() {
 			n += st.Kinds[k]
@@ -195,7 +195,8 @@ func (l *Link) enter(p *packet) {
 		l.drop(Lost, p)
 		return
 	}
-	if corrupt {
+	if corrupt && !p.bad {
+		p.bad = true // by two changes a checksum can become right again
 		l.sim.note(Corrupted, nil, l, p)
 		l.corrupt(p)
 	}

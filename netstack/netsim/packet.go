@@ -6,6 +6,7 @@ import "smolnet/netstack/wire"
 type packet struct {
 	buf []byte
 	n   int
+	bad bool // it was corrupted
 }
 
 // data returns the packet's bytes.
@@ -28,14 +29,14 @@ func (s *Sim) take() *packet {
 // give takes a buffer back.
 func (s *Sim) give(p *packet) {
 	s.travel--
-	p.n = 0
+	p.n, p.bad = 0, false
 	s.free = append(s.free, p)
 }
 
 // copyOf returns a packet with the same content.
 func (s *Sim) copyOf(p *packet) *packet {
 	c := s.take()
-	c.n = copy(c.buf, p.data())
+	c.n, c.bad = copy(c.buf, p.data()), p.bad
 	return c
 }
 

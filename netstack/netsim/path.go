@@ -77,7 +77,8 @@ type Path struct {
 	Outages []Outage
 
 	// Corrupt is the chance of a packet to have one to three bits of one byte
-	// turned over, which no Internet checksum fails to notice.
+	// turned over, which no Internet checksum fails to notice; once on its way at
+	// most.
 	Corrupt float64
 	// Duplicate is the chance of a packet to arrive twice.
 	Duplicate float64

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	randomRuns = 100
+	randomRuns = 2000
 	// randomTime is how long a network may take, and randomPackets how many
 	// packets: more of either is a livelock.
 	randomTime    = 48 * time.Hour
@@ -142,6 +142,16 @@ func randomNetwork(seed uint64) *netsim.Sim {
 		r := s.Router("")
 		s.MustLink(a, r, d.path(least), d.path(least))
 		s.MustLink(r, b, d.path(least), d.path(least))
+	}
+	for _, l := range s.Links() {
+		if d.chance(0.1) { // another way is taken from some moment on
+			later := d.path(least)
+			s.After(d.upTo(10*time.Second), func() {
+				if err := l.SetPath(later); err != nil {
+					panic(err)
+				}
+			})
+		}
 	}
 	for range 1 + d.IntN(3) {
 		f := netsim.FlowConfig{From: a, To: b, IPv6: v6, Start: d.upTo(time.Second), Client: d.app(), Server: d.app()}

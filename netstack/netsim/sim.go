@@ -70,6 +70,9 @@ func (s *Sim) Rand() *rand.Rand { return s.rand }
 // Hosts returns all hosts, in the order of their making.
 func (s *Sim) Hosts() []*Host { return s.hosts }
 
+// Links returns all directions of all links, in the order of their making.
+func (s *Sim) Links() []*Link { return s.links }
+
 // Packets returns how many packets hosts have sent.
 func (s *Sim) Packets() uint64 { return s.packets }
 
@@ -105,11 +108,10 @@ func (s *Sim) Run(d time.Duration) error {
 func (s *Sim) RunUntil(limit time.Duration, done func() bool) error {
 	end := s.now.Add(limit)
 	for !done() {
-		at := s.now
 		if !s.step(end) {
 			break
 		}
-		for s.now == at && s.events.len() > 0 && s.events.first().at == at && s.step(end) {
+		for s.events.len() > 0 && s.events.first().at <= s.now && s.step(end) {
 		}
 	}
 	switch {

@@ -4,37 +4,36 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"smolnet/netstack/netsim"
 )
 
-func TestOneFlow(t *testing.T) {
-	s := netsim.New(1)
-	a, b := s.MustHost(netsim.HostConfig{Name: "a"}), s.MustHost(netsim.HostConfig{Name: "b"})
-	there := netsim.Path{Delay: 20 * time.Millisecond, Rate: 100e6, Queue: 250, Loss: 0.01}
-	s.MustLink(a, b, there, netsim.Path{Delay: 20 * time.Millisecond})
-	f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 4 << 20}, Server: netsim.App{Bytes: 1 << 20}})
-	audit := f.Audit()
-	require.NoError(t, s.Settle(time.Hour))
-	require.EqualValues(t, 4<<20, f.Sent().Bytes)
-	require.EqualValues(t, 1<<20, f.Returned().Bytes)
-	t.Logf("%.0f B/s, %d packets, %+v", f.Sent().Goodput(), s.Packets(), audit.Retransmits)
-	t.Logf("%+v", f.Client().Info())
-}
-
+// BenchmarkPackets is packets from stack to stack, by one link or by a bottleneck
+// that many share.
 func BenchmarkPackets(b *testing.B) {
-	var packets uint64
-	for range b.N {
-		s := netsim.New(1)
-		x, y := s.MustHost(netsim.HostConfig{}), s.MustHost(netsim.HostConfig{})
-		s.MustLink(x, y, netsim.Path{Delay: 20 * time.Millisecond, Rate: 1e9}, netsim.Path{Delay: 20 * time.Millisecond})
-		s.MustFlow(netsim.FlowConfig{From: x, To: y, Client: netsim.App{Bytes: 20 << 20}})
-		if err := s.Settle(time.Hour); err != nil {
-			b.Fatal(err)
-		}
-		packets += s.Packets()
+	for _, n := range []int{1, 64} {
+		name := map[int]string{1: "one", 64: "many"}[n]
+		b.Run(name, func(b *testing.B) {
+			var packets uint64
+			for range b.N {
+				s := netsim.New(1)
+				d, err := s.Dumbbell(netsim.Path{Rate: 1e9, Queue: 1000}, netsim.Path{Rate: 1e9, Queue: 1000})
+				if err != nil {
+					b.Fatal(err)
+				}
+				for range n {
+					x, y := s.MustHost(netsim.HostConfig{}), s.MustHost(netsim.HostConfig{})
+					path := netsim.Path{Delay: 5 * time.Millisecond}
+					s.MustLink(x, d.Left, path, path)
+					s.MustLink(d.Right, y, path, path)
+					s.MustFlow(netsim.FlowConfig{From: x, To: y, Client: netsim.App{Bytes: 20 << 20 / int64(n)}})
+				}
+				if err := s.Settle(time.Hour); err != nil {
+					b.Fatal(err)
+				}
+				packets += s.Packets()
+			}
+			b.ReportMetric(float64(packets)/b.Elapsed().Seconds(), "packets/s")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(packets), "ns/packet")
+		})
 	}
-	b.ReportMetric(float64(packets)/b.Elapsed().Seconds(), "packets/s")
-	b.ReportAllocs()
 }
