@@ -62,7 +62,10 @@ func (e *edits) segment(st *step, at clock.Time, text string) {
 	case waitAt:
 		prefix = "@" + round(at.Sub(Epoch)).String() + give
 	case waitSpan:
-		prefix = "+" + round(at.Sub(e.last)).String() + give
+		prefix = ""
+		if at > e.last {
+			prefix = "+" + round(at.Sub(e.last)).String() + give
+		}
 	}
 	if prefix != "" {
 		prefix += " "
