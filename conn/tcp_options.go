@@ -159,15 +159,17 @@ func KeepAlive(cfg tcp.Config, idle time.Duration, config net.KeepAliveConfig) *
 	return &cfg
 }
 
-// SetReadBuffer sets how many bytes may have arrived without being read. What
-// was announced to the peer is not taken back.
+// SetReadBuffer sets how many bytes may have arrived without being read, which
+// otherwise grows with what the path needs. What was announced to the peer is not
+// taken back.
 func (c *TCP) SetReadBuffer(bytes int) error {
-	return c.setBuffer(func(tc *tcp.Conn) { tc.In.SetLimit(bufferSize(bytes)) })
+	return c.setBuffer(func(tc *tcp.Conn) { tc.SetRecvBuffer(bufferSize(bytes)) })
 }
 
-// SetWriteBuffer sets how many bytes may be written without being acknowledged.
+// SetWriteBuffer sets how many bytes may be written without being acknowledged,
+// which otherwise grows with what the path needs.
 func (c *TCP) SetWriteBuffer(bytes int) error {
-	err := c.setBuffer(func(tc *tcp.Conn) { tc.Out.SetLimit(bufferSize(bytes)) })
+	err := c.setBuffer(func(tc *tcp.Conn) { tc.SetSendBuffer(bufferSize(bytes)) })
 	if err == nil {
 		c.out.signal() // there may be room now
 	}

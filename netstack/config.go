@@ -103,9 +103,16 @@ type UDPConfig struct {
 // over Linux where that has any. Zero means default, negative off where that
 // is said.
 type TCPConfig struct {
-	RecvBuffer int // bytes received and not read yet, the largest window; at least 1024
-	SendBuffer int // bytes written and not acknowledged yet; at least 1024
-	MaxMSS     int // upper bound of the segment size that we announce; default what the path takes
+	RecvBuffer int // bytes received and not read yet, the largest window; at least 1024; default MaxRecvBuffer decides
+	SendBuffer int // bytes written and not acknowledged yet; at least 1024; default MaxSendBuffer decides
+
+	// MaxRecvBuffer and MaxSendBuffer are up to where buffers grow that are not
+	// fixed by RecvBuffer and SendBuffer: from 512 KiB on, to twice what a
+	// connection has under way. At least 1024, default 4 MiB; a negative value
+	// leaves them at 512 KiB.
+	MaxRecvBuffer, MaxSendBuffer int
+
+	MaxMSS int // upper bound of the segment size that we announce; default what the path takes
 
 	// Nagle delays small segments while others are unacknowledged (RFC 9293
 	// 3.7.4). Default off, as in package net; SetNoDelay changes it.
@@ -129,6 +136,7 @@ type TCPConfig struct {
 
 	NoTimestamps  bool // do not offer timestamps (RFC 7323)
 	NoWindowScale bool // do not offer window scaling (RFC 7323)
+	NoSACK        bool // do not offer selective acknowledgments (RFC 2018)
 
 	// NoSynCookies: SYNs that find the SYN queue full are dropped, and not answered
 	// with a cookie (RFC 4987 3.6).
@@ -170,6 +178,8 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 	return tcp.Config{
 		RecvBuffer:        c.RecvBuffer,
 		SendBuffer:        c.SendBuffer,
+		MaxRecvBuffer:     c.MaxRecvBuffer,
+		MaxSendBuffer:     c.MaxSendBuffer,
 		MaxMSS:            c.MaxMSS,
 		NoDelay:           !c.Nagle,
 		KeepAliveIdle:     idle,
@@ -188,6 +198,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		TimeWait:          c.TimeWait,
 		NoTimestamps:      c.NoTimestamps,
 		NoWindowScale:     c.NoWindowScale,
+		NoSACK:            c.NoSACK,
 		NoSynCookies:      c.NoSynCookies,
 		TimerSlack:        slack,
 		Congestion:        c.Congestion,
@@ -209,6 +220,10 @@ func (c *TCPConfig) validate() error {
 		return fmt.Errorf("TCP.RecvBuffer %d is not between %d and %d", c.RecvBuffer, minTCPBuffer, maxTCPBuffer)
 	case !buffer(c.SendBuffer):
 		return fmt.Errorf("TCP.SendBuffer %d is not between %d and %d", c.SendBuffer, minTCPBuffer, maxTCPBuffer)
+	case !buffer(max(c.MaxRecvBuffer, 0)):
+		return fmt.Errorf("TCP.MaxRecvBuffer %d is not between %d and %d", c.MaxRecvBuffer, minTCPBuffer, maxTCPBuffer)
+	case !buffer(max(c.MaxSendBuffer, 0)):
+		return fmt.Errorf("TCP.MaxSendBuffer %d is not between %d and %d", c.MaxSendBuffer, minTCPBuffer, maxTCPBuffer)
 	case c.MaxMSS != 0 && (c.MaxMSS < minMSS || c.MaxMSS > maxMSS):
 		return fmt.Errorf("TCP.MaxMSS %d is not between %d and %d", c.MaxMSS, minMSS, maxMSS)
 	case c.DelayedAck > maxDelayedAck:

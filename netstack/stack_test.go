@@ -91,6 +91,8 @@ func TestConfigErrors(t *testing.T) {
 		{"outbox", netstack.Config{Device: dev(phy.MediumIP), Limits: netstack.Limits{Outbox: -1}}, "Limits.Outbox"},
 		{"UDP buffer", netstack.Config{Device: dev(phy.MediumIP), UDP: netstack.UDPConfig{RecvBuffer: -1}}, "UDP.RecvBuffer"},
 		{"small buffer", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{RecvBuffer: 100}}, "TCP.RecvBuffer"},
+		{"small bound", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{MaxRecvBuffer: 1000}}, "TCP.MaxRecvBuffer"},
+		{"large bound", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{MaxSendBuffer: 1<<30 + 1}}, "TCP.MaxSendBuffer"},
 		{"large buffer", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{SendBuffer: 1<<30 + 1}}, "TCP.SendBuffer"},
 		{"MSS", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{MaxMSS: 10}}, "TCP.MaxMSS"},
 		{"delayed ack", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{DelayedAck: time.Second}}, "TCP.DelayedAck"},

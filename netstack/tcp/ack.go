@@ -93,6 +93,7 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	}
 	if a.delivered > 0 || c.rate.lost > 0 {
 		c.tellController(now, &a, rtt, limited)
+		c.tuneSend()
 		c.armProbe(now)
 	}
 }

@@ -10,11 +10,17 @@ import (
 // once in use. Zero means default; negative means off or without limit where
 // that has a meaning.
 type Config struct {
-	// RecvBuffer and SendBuffer are the most bytes that the streams hold; the
-	// receive window follows from RecvBuffer. Default 512 KiB, at least 1 KiB,
-	// at most 1 GiB. More is faster where bandwidth times round trip asks for
-	// it, and slower where not: beyond the processor's cache.
+	// RecvBuffer and SendBuffer are the most bytes that the streams hold, from
+	// 1 KiB to 1 GiB; the receive window follows from RecvBuffer. Zero or
+	// negative: 512 KiB, from which they grow while a connection has more than
+	// that under way.
 	RecvBuffer, SendBuffer int
+
+	// MaxRecvBuffer and MaxSendBuffer are up to where streams grow whose size
+	// RecvBuffer and SendBuffer do not fix, from 1 KiB to 1 GiB; default 4 MiB;
+	// negative: they do not grow. Less than 512 KiB is what they begin with.
+	// The scale of the receive window follows from MaxRecvBuffer.
+	MaxRecvBuffer, MaxSendBuffer int
 
 	MaxMSS  int  // upper bound on the MSS that we announce, bytes; zero: the path's
 	NoDelay bool // Nagle's algorithm off (RFC 9293 MUST-17)
@@ -61,9 +67,10 @@ type Config struct {
 
 // The defaults of Config, and the bounds on its values.
 const (
-	defaultBuffer = 512 << 10
-	minBuffer     = 1 << 10
-	maxBuffer     = 1 << 30 // RFC 7323 2.3: the largest window there is
+	defaultBuffer    = 512 << 10
+	defaultMaxBuffer = 4 << 20
+	minBuffer        = 1 << 10
+	maxBuffer        = 1 << 30 // RFC 7323 2.3: the largest window there is
 
 	defaultKeepAliveInterval = 75 * time.Second
 	defaultKeepAliveCount    = 9

@@ -137,6 +137,7 @@ type Conn struct {
 	userTimeout time.Duration
 	mtu         int32 // path's limit on header and data, bytes
 	challenges  limiter
+	tune        bufferTune
 	keep        keepAlive
 }
 
@@ -191,8 +192,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	}
 	c.id, c.cfg, c.pool = id, cfg, pool
 	c.v6 = isV6(id)
-	c.In.Init(pool, bufferSize(cfg.RecvBuffer))
-	c.Out.Init(pool, bufferSize(cfg.SendBuffer))
+	c.initBuffers(pool)
 	c.shared.close()
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)

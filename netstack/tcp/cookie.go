@@ -102,7 +102,7 @@ func (k *Cookies) Answer(now clock.Time, id ID, cfg *Config, pool *stream.Pool, 
 		cfg = &defaults
 	}
 	c.id, c.cfg, c.pool, c.v6 = id, cfg, pool, isV6(id)
-	c.In.Init(pool, bufferSize(cfg.RecvBuffer))
+	c.initBuffers(pool)
 	c.open(now, 0, mtu)
 	c.ts.offset = k.offset(now, id)
 	c.takeSyn(now, syn)

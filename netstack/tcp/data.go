@@ -48,6 +48,9 @@ func (c *Conn) receiveText(now clock.Time, s *segment) {
 		if drop := c.takeText(now, p); drop != wire.DropNone {
 			s.drop = drop
 		}
+		if c.tune.recvMost != 0 {
+			c.tuneRecv(now, s.h.Options.TSEcr)
+		}
 		return
 	}
 	c.noteText(now, p)
@@ -59,6 +62,7 @@ func (c *Conn) noteText(now clock.Time, p []byte) {
 	if len(p) > int(c.rcv.segment) {
 		c.noteSize(len(p))
 	}
+	c.tune.got += uint32(len(p))
 	c.armTrim(now)
 }
 

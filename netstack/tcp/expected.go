@@ -38,5 +38,9 @@ func (c *Conn) receiveExpected(now clock.Time, h *wire.TCP, payload []byte) (wir
 	s.wl1, s.wl2 = seq, s.una
 	c.lastReceived = now
 	c.keep.unanswered = 0
-	return c.takeText(now, payload), true
+	drop := c.takeText(now, payload)
+	if c.tune.recvMost != 0 {
+		c.tuneRecv(now, h.Options.TSEcr)
+	}
+	return drop, true
 }

@@ -142,6 +142,9 @@ func (c *Conn) WindowUpdateDue() bool {
 
 // openWindow begins the announcing of windows, once the options are agreed on.
 func (c *Conn) openWindow() {
+	if c.rcv.scale == 0 {
+		c.tune.recvMost = 0 // no window is larger than the first buffer
+	}
 	most := uint32(unscaledMost) << c.rcv.scale
 	c.shared.most.Store(most)
 	c.shared.unit.Store(1 << c.rcv.scale)
@@ -156,7 +159,7 @@ func (c *Conn) openWindow() {
 // scaled (RFC 7323 2.2): all copies of the SYN are the same.
 func (c *Conn) chooseSynWindow() {
 	n := c.In.Limit()
-	c.rcv.scale = windowScale(n)
+	c.rcv.scale = windowScale(max(n, int(c.tune.recvMost)))
 	n -= int(uint64(n) * uint64(reserveShare(c.rcv.scale, c.rcv.mss)) / reserveWhole)
 	c.rcv.synWindow = uint16(min(n, unscaledMost))
 }

@@ -46,7 +46,7 @@ func TestWindowUnderPressure(t *testing.T) {
 	require.True(t, pool.Reserve(hog))
 	edge := p.b.rcv.adv
 	send(30_000)
-	require.Equal(t, edge, p.b.rcv.adv, "kept, not renewed")
+	require.Less(t, p.b.rcv.adv.Sub(edge), 1<<p.b.rcv.scale, "kept, not renewed")
 	require.Positive(t, pool.Noted(stream.ShrinkWindows))
 	for p.b.Info().RecvWindow > pressureWindow {
 		send(30_000)
