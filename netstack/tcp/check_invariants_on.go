@@ -46,7 +46,7 @@ func (c *Conn) checkScoreboard() string {
 		return ""
 	}
 	next := s.una
-	var sacked, lost, resent int32
+	var sacked, lost, resent, waiting int32
 	for i := range b.records.len() {
 		rec := b.records.at(i)
 		if rec.start != next || !rec.start.Before(rec.end) {
@@ -67,6 +67,9 @@ func (c *Conn) checkScoreboard() string {
 		if rec.has(recordResent) {
 			resent += int32(rec.len())
 		}
+		if rec.waits() {
+			waiting += int32(rec.len())
+		}
 		next = rec.end
 	}
 	switch {
@@ -74,6 +77,8 @@ func (c *Conn) checkScoreboard() string {
 		return fmt.Sprintf("records end at +%d", next-s.iss)
 	case sacked != b.sacked, lost != b.lost, resent != b.resent:
 		return fmt.Sprintf("scoreboard says %d sacked, %d lost, %d resent; records %d, %d, %d", b.sacked, b.lost, b.resent, sacked, lost, resent)
+	case waiting != b.waiting:
+		return fmt.Sprintf("scoreboard says %d waiting, records %d", b.waiting, waiting)
 	case b.sacked == 0 && b.pieces != 0:
 		return "segments sacked but no bytes"
 	}

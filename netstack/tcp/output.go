@@ -185,10 +185,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	rec.end = end
 	r.remove(i+1, j)
 	rec = r.at(i)
-	if !rec.has(recordResent) {
-		b.resent += int32(rec.len())
-	}
-	rec.flags |= recordResent | recordRepeats
+	b.mark(rec, rec.flags|recordResent|recordRepeats)
 	c.rate.stamp(now, rec, false)
 	pieces := c.pieces(n)
 	c.stats.retransmits += uint64(pieces)
@@ -221,7 +218,7 @@ func (c *Conn) sent(now clock.Time, n int) {
 // draft-cheng-iccrg-delivery-rate-estimation-02 3.4.
 func (c *Conn) noteIdle() {
 	b := &c.board
-	if pipe := c.inFlight(); b.lost <= b.resent && pipe < c.congestion.Window() {
+	if pipe := c.inFlight(); b.waiting == 0 && pipe < c.congestion.Window() {
 		c.rate.limitedTo = max(c.rate.delivered+uint64(pipe), 1)
 	}
 }

@@ -15,7 +15,8 @@ type scoreboard struct {
 	records records
 	sacked  int32 // bytes that SACKs have told of
 	lost    int32 // bytes taken for lost, those on their way again included
-	resent  int32 // bytes on their way again
+	resent  int32 // bytes on their way again, those of a tail loss probe included
+	waiting int32 // bytes that are lost and not on their way again
 
 	// pieces is how many segments the SACKs tell of: an upper bound while
 	// segments are acknowledged, exact when nothing was.
@@ -148,16 +149,8 @@ func (c *Conn) sackRange(now clock.Time, k span, a *arrival) {
 			rec = r.at(i)
 		}
 		c.arrived(now, rec, a)
-		n := int32(rec.len())
-		if rec.has(recordLost) {
-			b.lost -= n
-		}
-		if rec.has(recordResent) {
-			b.resent -= n
-		}
-		b.sacked += n
-		b.pieces += int32(c.pieces(int(n)))
-		rec.flags = rec.flags&^(recordLost|recordResent) | recordSacked
+		b.pieces += int32(c.pieces(rec.len()))
+		b.mark(rec, rec.flags&^(recordLost|recordResent)|recordSacked)
 	}
 }
 
@@ -178,19 +171,10 @@ func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
 		if !whole {
 			part.end = ack
 		}
-		n := int32(part.len())
-		switch {
-		case part.has(recordSacked):
-			b.sacked -= n
-		default:
+		if !part.has(recordSacked) {
 			c.arrived(now, &part, a)
 		}
-		if part.has(recordLost) {
-			b.lost -= n
-		}
-		if part.has(recordResent) {
-			b.resent -= n
-		}
+		b.count(&part, -1)
 		if !whole {
 			rec.start = ack
 			break
@@ -222,19 +206,33 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 // (if it was on its way again) once more.
 func (c *Conn) markLost(rec *record) {
 	b := &c.board
-	n := int32(rec.len())
-	if rec.has(recordResent) {
-		b.resent -= n
-		rec.flags &^= recordResent
+	b.mark(rec, rec.flags&^recordResent|recordLost)
+	b.waitFrom = minSeq(b.waitFrom, rec.start)
+	c.rate.lost += rec.len()
+}
+
+// mark gives a record other flags.
+func (b *scoreboard) mark(rec *record, f recordFlags) {
+	b.count(rec, -1)
+	rec.flags = f
+	b.count(rec, 1)
+}
+
+// count adds a record to the amounts, or takes it out of them: sign is 1 or -1.
+func (b *scoreboard) count(rec *record, sign int32) {
+	n := sign * int32(rec.len())
+	if rec.has(recordSacked) {
+		b.sacked += n
 	}
-	if !rec.has(recordLost) {
+	if rec.has(recordLost) {
 		b.lost += n
-		rec.flags |= recordLost
 	}
-	if rec.start.Before(b.waitFrom) {
-		b.waitFrom = rec.start
+	if rec.has(recordResent) {
+		b.resent += n
 	}
-	c.rate.lost += int(n)
+	if rec.waits() {
+		b.waiting += n
+	}
 }
 
 // markAllLost takes everything that has not arrived for lost.
@@ -263,7 +261,7 @@ func (c *Conn) forgetSacks() {
 // way again, len if there is none.
 func (b *scoreboard) firstWaiting() int {
 	n := b.records.len()
-	if b.lost == b.resent {
+	if b.waiting == 0 {
 		return n
 	}
 	for i := b.records.find(b.waitFrom); i < n; i++ {
@@ -279,6 +277,6 @@ func (b *scoreboard) firstWaiting() int {
 func (b *scoreboard) reset(una Seq) {
 	b.records.clear()
 	b.waitFrom = una
-	b.sacked, b.lost, b.resent, b.pieces = 0, 0, 0, 0
+	b.sacked, b.lost, b.resent, b.waiting, b.pieces = 0, 0, 0, 0, 0
 	b.known = [2]span{}
 }

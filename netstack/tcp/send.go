@@ -49,7 +49,7 @@ func (c *Conn) send(now clock.Time, b []byte) (Segment, bool) {
 		}
 	}
 	if c.state.sends() {
-		if c.board.lost > c.board.resent {
+		if c.board.waiting > 0 {
 			if seg, ok := c.sendLost(now, b); ok {
 				return seg, true
 			}

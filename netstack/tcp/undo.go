@@ -66,8 +66,7 @@ func (c *Conn) undo(now clock.Time, a *arrival) {
 	for i := range b.records.len() {
 		// What is lost and not on its way again is on its way for the first time.
 		if rec := b.records.at(i); rec.waits() {
-			rec.flags &^= recordLost
-			b.lost -= int32(rec.len())
+			b.mark(rec, rec.flags&^recordLost)
 		}
 	}
 	if v.phase == congestion.Timeout && a.hasEcho {
