@@ -23,7 +23,7 @@ const (
 	drainGain  = 347  // the draft, 4.3.3: 1/BBRHighGain
 	cruiseGain = 2000 // the draft, 4.3.4.1: cwnd_gain
 
-	minPipeSegments = 4 // the draft, 4.2.3.2: BBRMinPipeCwnd
+	minPipeSegments = 4 // the draft, 4.2.3.3: BBRMinPipeCwnd
 
 	// The draft, 4.2.2: up to 1.2 Mbit/s one segment, up to 24 Mbit/s two, then what
 	// goes out in a millisecond.
@@ -177,7 +177,7 @@ func (b *BBR) inFlight(gain int64) int {
 	return int(min(mulDiv(bdp, gain, gainUnit), maxWindow-3*max(maxQuantum, maxMSS)) + 3*b.quantum())
 }
 
-// openWindow is the draft, 4.2.3.5: BBRSetCwnd.
+// openWindow is the draft, 4.2.3.6: BBRSetCwnd.
 func (b *BBR) openWindow(a *Ack) {
 	delivered, w := amount(a.Delivered), b.window
 	// 4.2.3.4, BBRModulateCwndForRecovery.
@@ -202,7 +202,7 @@ func (b *BBR) openWindow(a *Ack) {
 		w = max(w, b.minPipe())
 	}
 	if b.state == bbrProbeRTT {
-		w = min(w, b.minPipe()) // BBRModulateCwndForProbeRTT
+		w = min(w, b.minPipe()) // 4.2.3.5, BBRModulateCwndForProbeRTT
 	}
 	b.setWindow(w)
 }

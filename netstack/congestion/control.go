@@ -161,9 +161,8 @@ func (c *control) reduce(target int, why Cause, inFlight int) {
 // restart falls back to slow start from the loss window of one segment, RFC 5681
 // 3.1.
 //
-// The threshold is about the flight of before the first loss: a time-out in the midst
-// of a reduction is about the same losses, and leaves it (RFC 5681 3.1, (4), speaks of
-// what is out when a loss is detected, once).
+// A time-out in the midst of a reduction is about losses that the threshold has been
+// lowered for already, and leaves it; so does Linux.
 func (c *control) restart(ssthresh int) {
 	c.save()
 	if c.repair != reducing {

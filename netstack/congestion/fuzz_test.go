@@ -166,7 +166,7 @@ func TestControllersStandAnything(t *testing.T) {
 	const seed = 20
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewSource(seed))
-	for range 50 {
+	for range 15 {
 		b := make([]byte, 4000)
 		random.Read(b)
 		throw(t, b)

@@ -14,7 +14,7 @@ func TestLossBasedFillThePipe(t *testing.T) {
 	for _, c := range []Controller{new(Reno), new(Cubic), &Cubic{Pacing: true}} {
 		p := newPipe(c, mbit20, rtt50, bdp, 1)
 		p.run(5 * time.Second)
-		got := p.run(20 * time.Second)
+		got := p.run(10 * time.Second)
 		t.Logf("%s: %.3f of the link", c.Name(), got/mbit20)
 		require.Greater(t, got, 0.95*mbit20, c.Name())
 		require.LessOrEqual(t, p.timeouts, 1)
@@ -42,7 +42,7 @@ func TestCubicUnderRandomLoss(t *testing.T) {
 			p := newPipe(c, 100*mbit20, 100*time.Millisecond, 32<<10, 3)
 			p.loss = loss
 			p.run(10 * time.Second)
-			windows = append(windows, p.run(300*time.Second)*0.1/testMSS/(1-loss))
+			windows = append(windows, p.run(200*time.Second)*0.1/testMSS/(1-loss))
 			require.LessOrEqual(t, p.timeouts, 100)
 		}
 		t.Logf("loss %v: Reno %.1f, CUBIC %.1f segments; sqrt(1.5/p) %.1f, sqrt(2.83/p) %.1f", loss, windows[0], windows[1], math.Sqrt(1.5/loss), math.Sqrt(2.83/loss))

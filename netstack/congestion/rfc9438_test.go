@@ -304,8 +304,8 @@ func averageWindow(c Controller, p float64, rounds int, random *rand.Rand) float
 func TestCubicAverageWindow(t *testing.T) {
 	const seed = 1
 	for _, p := range []float64{0.02, 0.01, 0.001} {
-		cubic := averageWindow(at(new(Cubic), 20, 20), p, 100_000, rand.New(rand.NewSource(seed)))
-		reno := averageWindow(at(new(Reno), 20, 20), p, 100_000, rand.New(rand.NewSource(seed)))
+		cubic := averageWindow(at(new(Cubic), 20, 20), p, 30_000, rand.New(rand.NewSource(seed)))
+		reno := averageWindow(at(new(Reno), 20, 20), p, 30_000, rand.New(rand.NewSource(seed)))
 		t.Logf("seed %d, p %v: CUBIC %.1f, Reno %.1f, sqrt(1.5/p) %.1f, sqrt(2.83/p) %.1f", seed, p, cubic, reno, math.Sqrt(1.5/p), math.Sqrt(2.83/p))
 		require.Greater(t, cubic, reno)
 	}
