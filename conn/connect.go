@@ -3,22 +3,20 @@ package conn
 import (
 	"context"
 	"net"
-	"net/netip"
 
 	"smolnet/netstack"
 	"smolnet/netstack/core"
 	"smolnet/netstack/errno"
-	"smolnet/netstack/tcp"
 )
 
-// ConnectTCP opens a connection to remote and waits until it is established.
-// The zero local address leaves the choice to the stack, as does port 0. cfg
-// nil means the stack's. network is what errors say.
+// ConnectTCP opens a connection as o says, but for its Waiter, and waits until it is
+// established; with o.FastOpen it does not wait where the first Write may go with the
+// SYN. network is what errors say.
 //
 // If ctx ends first, or the stack, the attempt is given up, with a reset where
 // the peer may know of it. The error is an [errno.Errno], ctx's or
 // net.ErrClosed, to be wrapped by the caller with [OpError].
-func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, remote netip.AddrPort, cfg *tcp.Config) (*TCP, error) {
+func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.DialOptions) (*TCP, error) {
 	select {
 	case <-st.Closing():
 		return nil, net.ErrClosed
@@ -27,10 +25,11 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 	default:
 	}
 	c := newTCP(st, network)
+	o.Waiter = c
 	var s *core.TCP
 	var err error
 	doErr := st.Do(func(co *core.Core) {
-		s, err = co.DialTCP(st.Now(), core.DialOptions{Local: local, Remote: remote, Config: cfg, Waiter: c})
+		s, err = co.DialTCP(st.Now(), o)
 		if err == nil {
 			c.bind(s, false) // before Shutdown can meet c among the Waiters
 		}
@@ -42,7 +41,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, local, 
 		return nil, err
 	}
 	for {
-		if s.Connected() {
+		if s.Connected() || s.Deferred() {
 			select {
 			case <-st.Closing(): // Shutdown may have missed it
 				s.Abort()

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"smolnet/netstack"
+	"smolnet/netstack/core"
 )
 
 var errNoServers = errors.New("no DNS servers are configured")
@@ -49,7 +50,7 @@ func (s *servers) dial(ctx context.Context, st *netstack.Stack, network string) 
 	i := s.current.Load()
 	server := s.addrs[i]
 	if strings.HasPrefix(network, "tcp") {
-		c, err := ConnectTCP(ctx, st, network, netip.AddrPort{}, server, nil)
+		c, err := ConnectTCP(ctx, st, network, core.DialOptions{Remote: server})
 		if err != nil {
 			s.failed(i)
 			return nil, OpError("dial", "connect", network, nil, net.TCPAddrFromAddrPort(server), err)

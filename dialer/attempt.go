@@ -8,6 +8,7 @@ import (
 
 	"smolnet/conn"
 	"smolnet/netstack"
+	"smolnet/netstack/core"
 )
 
 const (
@@ -171,7 +172,7 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 	}
 	return overAny(d, local, remote, func(st *netstack.Stack) (*conn.TCP, error) {
 		cfg := conn.KeepAlive(st.TCPDefaults(), d.KeepAlive, d.KeepAliveConfig)
-		return conn.ConnectTCP(ctx, st, network, local, remote, cfg)
+		return conn.ConnectTCP(ctx, st, network, core.DialOptions{Local: local, Remote: remote, Config: cfg, FastOpen: d.FastOpen})
 	})
 }
 

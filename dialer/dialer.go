@@ -53,6 +53,18 @@ type Dialer struct {
 	// KeepAliveConfig configures keep-alive probes, if its Enable is true.
 	KeepAliveConfig net.KeepAliveConfig
 
+	// FastOpen uses TCP Fast Open (RFC 7413), as TCP_FASTOPEN_CONNECT does on Linux:
+	// towards a server that has given a cookie before, Dial returns at once, and the
+	// first Write goes out with the SYN, so that the answer is there a round trip
+	// sooner. A Read or CloseWrite that comes first sends the SYN without text. What
+	// Dial would have failed with, such as ECONNREFUSED, is then the error of a Read
+	// or a later Write. Other servers are dialed as usual, and asked for a cookie; one
+	// with which it does not work is left alone with it for a while.
+	//
+	// If the SYN is lost the server may get the first Write twice, for two
+	// connections: it is for requests that may be repeated, such as those over TLS.
+	FastOpen bool
+
 	// Resolver for host names. Nil: one that asks the stack's DNS servers over
 	// the stack, as made by [Resolver] (of a Group one of its stacks).
 	Resolver *net.Resolver

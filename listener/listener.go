@@ -42,6 +42,12 @@ type Config struct {
 	// its Enable is true.
 	KeepAliveConfig net.KeepAliveConfig
 
+	// FastOpen has connections accepted with text from their SYN, if the client has
+	// shown before that it is where it says (RFC 7413). After a loss the same request
+	// may so arrive twice: for protocols only whose requests may be repeated. False:
+	// the stack's TCPConfig.FastOpen decides.
+	FastOpen bool
+
 	// ReuseAddr lets several packet sockets share an address and port.
 	ReuseAddr bool
 

@@ -118,7 +118,14 @@ type accepted struct {
 // open listens on one stack.
 func (l *TCP) open(st *netstack.Stack, cfg *Config, o core.ListenOptions) (netip.AddrPort, error) {
 	p := &part{st: st}
-	o.Config = conn.KeepAlive(st.TCPDefaults(), cfg.KeepAlive, cfg.KeepAliveConfig)
+	defaults := st.TCPDefaults()
+	o.Config = conn.KeepAlive(defaults, cfg.KeepAlive, cfg.KeepAliveConfig)
+	if cfg.FastOpen && !defaults.FastOpen {
+		if o.Config == nil {
+			o.Config = &defaults
+		}
+		o.Config.FastOpen = true
+	}
 	o.Accept = func(s *core.TCP) { l.enqueue(p, s) }
 	var err error
 	doErr := st.Do(func(c *core.Core) { p.l, err = c.ListenTCP(st.Now(), o) })

@@ -12,6 +12,7 @@ import (
 	"smolnet/netstack/core"
 	"smolnet/netstack/packet"
 	"smolnet/netstack/route"
+	"smolnet/netstack/siphash"
 	"smolnet/netstack/tcp"
 	"smolnet/phy"
 )
@@ -67,6 +68,10 @@ type Config struct {
 
 	// HopLimit of packets sent (IPv4: time to live), 1 to 255. Default 64.
 	HopLimit int
+
+	// fastOpenKey is the secret of the cookies of TCP Fast Open that the stacks of a
+	// Group share; zero: the stack's own.
+	fastOpenKey siphash.Key
 
 	// NoEcho: do not answer ICMP echo requests.
 	NoEcho bool
@@ -142,6 +147,12 @@ type TCPConfig struct {
 	// with a cookie (RFC 4987 3.6).
 	NoSynCookies bool
 
+	// FastOpen: listeners take text from the SYNs of clients that have shown before
+	// that they are where they say (RFC 7413). After a loss the same request may so
+	// arrive twice: for servers only whose requests may be repeated. Dialer.FastOpen
+	// is the other side.
+	FastOpen bool
+
 	// Congestion makes the congestion controller of a connection, such as what
 	// congestion.New("bbr") returns. Default CUBIC (RFC 9438). It is called on the
 	// poll goroutine: it must not block, nor wait for the stack (see ErrOnLoop).
@@ -200,6 +211,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		NoWindowScale:     c.NoWindowScale,
 		NoSACK:            c.NoSACK,
 		NoSynCookies:      c.NoSynCookies,
+		FastOpen:          c.FastOpen,
 		TimerSlack:        slack,
 		Congestion:        c.Congestion,
 	}
@@ -296,7 +308,7 @@ func validateLimits(l Limits) error {
 		name string
 		v    int64
 	}{
-		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)}, {"HalfOpenPerSource", int64(l.HalfOpenPerSource)},
+		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)}, {"HalfOpenPerSource", int64(l.HalfOpenPerSource)}, {"FastOpenPending", int64(l.FastOpenPending)},
 		{"Neighbors", int64(l.Neighbors)}, {"Outbox", int64(l.Outbox)}, {"ICMPRate", int64(l.ICMPRate)},
 	} {
 		if n.v < 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"sync"
@@ -78,6 +79,9 @@ func newGroup(cfg Config, f *phy.Fanout) (*Group, error) {
 		running: len(devs),
 		gate:    newGate(),
 		done:    make(chan struct{}),
+	}
+	if _, err := io.ReadFull(cfg.random(), cfg.fastOpenKey[:]); err != nil {
+		return nil, fmt.Errorf("reading Rand: %w", err)
 	}
 	for i, dev := range devs {
 		cfg.Device = dev

@@ -112,7 +112,7 @@ func newStack(cfg Config, share core.Share) (*Stack, error) {
 	}
 	cc := core.Config{
 		TCP: st.tcp, Limits: cfg.Limits, HopLimit: uint8(cfg.HopLimit), NoEcho: cfg.NoEcho,
-		Share: share, Wake: st.wake,
+		FastOpenKey: cfg.fastOpenKey, Share: share, Wake: st.wake,
 	}
 	if _, err := io.ReadFull(cfg.random(), cc.Seed[:]); err != nil {
 		return nil, fmt.Errorf("reading Rand: %w", err)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"smolnet/netstack/neighbor"
+	"smolnet/netstack/siphash"
 	"smolnet/netstack/tcp"
 )
 
@@ -19,8 +20,10 @@ const (
 	DefaultNeighbors   = neighbor.DefaultMaxEntries
 	DefaultOutbox      = 256
 	DefaultICMPRate    = 1000
-	DefaultHopLimit    = 64
-	DefaultBacklog     = 128
+
+	DefaultFastOpenPending = 256
+	DefaultHopLimit        = 64
+	DefaultBacklog         = 128
 )
 
 // Bounds that are not configured.
@@ -50,6 +53,10 @@ type Config struct {
 	Seed     [32]byte // secret randomness: ISNs, ports, IDs, jitter. Must be unpredictable in production.
 	HopLimit uint8    // TTL and hop limit of what is sent (RFC 9293 MUST-49); default 64 (RFC 1700)
 	NoEcho   bool     // do not answer echo requests
+
+	// FastOpenKey is the secret of the cookies of TCP Fast Open, for several cores that
+	// are one host. Zero: of Seed.
+	FastOpenKey siphash.Key
 
 	// Share is what of a link's flows arrives at this core, if it has a link in
 	// common with others that have the same addresses. Nil: everything does.
@@ -98,6 +105,11 @@ type Limits struct {
 	// or an IPv6 prefix of 64 bits. Default a quarter of HalfOpen, and one at least.
 	HalfOpenPerSource int
 
+	// FastOpenPending is how many connections may be accepted with text from their
+	// SYN whose handshake is not over (RFC 7413 5.1); further ones wait for it.
+	// Default 256.
+	FastOpenPending int
+
 	Neighbors int // entries per interface, default 1024
 	Outbox    int // queued control packets per interface, default 256
 	ICMPRate  int // ICMP errors per second on average, default 1000; bursts of about 50
@@ -120,6 +132,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"Neighbors", &l.Neighbors, DefaultNeighbors},
 		{"Outbox", &l.Outbox, DefaultOutbox},
 		{"ICMPRate", &l.ICMPRate, DefaultICMPRate},
+		{"FastOpenPending", &l.FastOpenPending, DefaultFastOpenPending},
 	} {
 		if *f.value < 0 {
 			return l, fmt.Errorf("%w: Limits.%s is %d", errNegative, f.name, *f.value)

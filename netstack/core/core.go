@@ -54,6 +54,7 @@ type Core struct {
 
 	tcp      tcpDemux
 	timeWait timeWaits
+	fast     fastOpens
 	udp      udpDemux
 	pings    map[pingKey]*Ping
 	timers   timer.Queue[*TCP]
@@ -84,12 +85,16 @@ func New(cfg Config) (*Core, error) {
 		cfg.HopLimit = DefaultHopLimit
 	}
 	source := rand.NewChaCha8(cfg.Seed)
-	var isnKey, tableKey, cookieKey siphash.Key
+	var isnKey, tableKey, cookieKey, fastKey siphash.Key
 	var portKey [32]byte
 	source.Read(isnKey[:]) // never fails
 	source.Read(portKey[:])
 	source.Read(tableKey[:])
 	source.Read(cookieKey[:])
+	source.Read(fastKey[:])
+	if cfg.FastOpenKey != (siphash.Key{}) {
+		fastKey = cfg.FastOpenKey
+	}
 	pool := stream.NewPool(limits.Memory)
 	c := &Core{
 		cfg:     cfg,
@@ -103,6 +108,7 @@ func New(cfg Config) (*Core, error) {
 		errors:  newErrorLimit(limits.ICMPRate),
 	}
 	c.cookies = tcp.NewCookies(cookieKey, c.isn)
+	c.fast.keys = tcp.NewFastKeys(fastKey)
 	c.routes.Max = MaxRoutes
 	c.ids.init(c.rand)
 	c.drawPrice()

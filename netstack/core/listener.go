@@ -153,7 +153,11 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 		iss = old.rec.NextISS(iss)
 		c.timeWait.forget(old)
 	}
-	s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
+	if h.Options.HasFastOpen && l.config().FastOpen {
+		l.acceptFast(now, s, iss, in, h, payload)
+	} else {
+		s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
+	}
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone

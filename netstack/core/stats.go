@@ -37,6 +37,11 @@ type Stats struct {
 	TCPCookiesSent          uint64 // SYN-ACKs of a full SYN queue (RFC 4987 3.6)
 	TCPCookiesAccepted      uint64 // acknowledgments of those, each of which made a connection
 	TCPCookiesFailed        uint64 // and what might have been one, but was none, or too late
+	TCPFastOpenSent         uint64 // SYNs with text, of connections that are past them (RFC 7413)
+	TCPFastOpenTaken        uint64 // of which the peer took it
+	TCPFastOpenAccepted     uint64 // connections accepted with text from a SYN
+	TCPFastOpenRefused      uint64 // SYNs with a cookie that is not good
+	TCPFastOpenOverflow     uint64 // SYNs whose text was not taken because of Limits.FastOpenPending
 	TCPTimeWaitEvicted      uint64 // records that made room for others, or found no memory
 	UDPIn, UDPOut           uint64 // datagrams
 	PingIn, PingOut         uint64 // of echo sockets

@@ -19,6 +19,7 @@ const (
 	statusPeerClosed             // the receive stream ends at its End
 	statusFailed                 // with the errno from statusErrnoShift on
 	statusFinished               // CLOSED or TIME-WAIT
+	statusDeferred               // the SYN waits for the user
 
 	statusErrnoShift = 8
 )
@@ -31,6 +32,7 @@ const (
 	intentCloseRead         // nothing to be done: Read looks at it
 	intentClose
 	intentAbort
+	intentOpen // the SYN need not wait for text
 )
 
 // Read copies received bytes to b. With nothing to copy it returns
@@ -65,6 +67,8 @@ func (s *TCP) Read(b []byte) (int, error) {
 		return 0, io.EOF
 	case want&intentCloseRead != 0:
 		return 0, io.EOF
+	case st&statusDeferred != 0:
+		s.want(intentOpen) // the peer may be the one who speaks first
 	}
 	return 0, errno.WouldBlock
 }
@@ -173,6 +177,10 @@ func (s *TCP) LocalAddr() netip.AddrPort { return s.conn.ID().Local }
 
 // RemoteAddr returns the peer. Any goroutine.
 func (s *TCP) RemoteAddr() netip.AddrPort { return s.conn.ID().Remote }
+
+// Deferred reports whether the connection waits for the user's first Write or Read,
+// see DialOptions.FastOpen. Any goroutine.
+func (s *TCP) Deferred() bool { return s.status.Load()&statusDeferred != 0 }
 
 // Connected reports whether the handshake was completed; the connection may
 // have failed since. Any goroutine.

@@ -34,6 +34,7 @@ type TCP struct {
 	parked    bool // waits for the neighbour path.next
 	stalled   bool // the connection has reached R1
 	released  bool // streams and the charge were given back
+	fast      bool // dialed: with Fast Open, until it has taught; else counted in fastOpens.pending
 
 	// Shared with the user, see tcp_shared.go.
 	status   atomic.Uint32
@@ -57,6 +58,14 @@ type DialOptions struct {
 	Local, Remote netip.AddrPort // RFC 9293 MUST-43: the local one is optional
 	Config        *tcp.Config    // nil: the stack's
 	Waiter        Waiter
+
+	// FastOpen: RFC 7413. Towards a server that is known to take text from SYNs
+	// the connection waits for the first Write (or Read, or CloseWrite), which goes
+	// out with the SYN, and TCP.Deferred is true; the user may write before the
+	// connection is established. Other servers are asked for a cookie with a usual
+	// SYN. If the SYN is lost the server may see the text twice: for requests only
+	// that may be repeated.
+	FastOpen bool
 }
 
 // clean returns an address without zone, and IPv4 in its own form.
@@ -108,7 +117,11 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	s.waiter = o.Waiter
 	s.dialed = true
 	c.tcp.dialed[local]++
-	s.conn.Connect(now, c.isn.Next(now, s.conn.ID()), int(p.mtu)-ipLen(src))
+	if o.FastOpen {
+		s.dialFast(now)
+	} else {
+		s.begin(now)
+	}
 	c.stats.TCPActiveOpens++
 	s.enqueue()
 	return s, nil
@@ -246,6 +259,9 @@ func (s *TCP) collect(now clock.Time) {
 		return
 	}
 	c := s.core
+	if s.fast {
+		s.settleFast(now, ev)
+	}
 	old := s.status.Load()
 	st := old
 	if ev&tcp.EventConnected != 0 {
@@ -312,6 +328,9 @@ func (s *TCP) detach() {
 func (s *TCP) attend(now clock.Time) {
 	want := intent(s.intent.Load())
 	fresh := want &^ s.applied
+	if s.awaited(fresh) {
+		s.begin(now)
+	}
 	s.applied |= fresh
 	if s.attached {
 		if fresh&intentCloseWrite != 0 {

@@ -21,6 +21,9 @@ func (c *Conn) checkSend() string {
 	buffered := c.Out.Len()
 	if !c.state.synchronized() {
 		buffered = 1 // the SYN
+		if c.fast != nil {
+			buffered += c.fast.result.Sent
+		}
 	}
 	if s.finQueued && c.state.synchronized() {
 		buffered++

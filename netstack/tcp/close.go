@@ -59,7 +59,7 @@ func (c *Conn) Close(now clock.Time) {
 	}
 	c.orphan = true
 	switch {
-	case c.state == StateSynSent:
+	case c.state == StateSynSent && !c.closesFast():
 		// RFC 9293 3.10.4: "Delete the TCB".
 		c.finish()
 	case c.state == StateTimeWait:

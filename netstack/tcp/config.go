@@ -57,6 +57,12 @@ type Config struct {
 	// not answered with a cookie (RFC 4987 3.6). See Cookies for what cookies lose.
 	NoSynCookies bool
 
+	// FastOpen: listeners give cookies to clients that ask, and take text from SYNs
+	// that have a good one (RFC 7413). The connection is then accepted before its
+	// handshake is over, and after a loss a SYN with the same text may open a second
+	// one: for protocols only whose requests may be repeated (RFC 7413 6.1).
+	FastOpen bool
+
 	// TimerSlack is how late timers may fire on this platform: the clock
 	// granularity G of RFC 6298. Default 1 ms.
 	TimerSlack time.Duration

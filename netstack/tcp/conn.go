@@ -53,6 +53,9 @@ const (
 	// EventFinAcked: entered FIN-WAIT-2. The peer has all that was written, and
 	// knows that it is all.
 	EventFinAcked
+	// EventHandshake: the peer of a connection that was accepted with text on its
+	// SYN (AcceptFast) has shown that the SYN was its own.
+	EventHandshake
 )
 
 // An Action is how the owner answers the very segment that it passed in.
@@ -95,6 +98,7 @@ type Conn struct {
 	readClosed bool // arriving data is thrown away
 	resetDue   bool // Send owes a RST
 	ackNow     bool // Send owes an acknowledgment
+	synAckDue  bool // Send owes the SYN-ACK of AcceptFast
 	sackOn     bool // both SYNs had SACK-permitted, RFC 2018 2
 
 	events      Events
@@ -138,6 +142,7 @@ type Conn struct {
 	mtu         int32 // path's limit on header and data, bytes
 	challenges  limiter
 	tune        bufferTune
+	fast        *fastOpen // nil: Fast Open plays no part, or none any more
 	keep        keepAlive
 }
 

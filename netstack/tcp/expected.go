@@ -20,7 +20,7 @@ func (c *Conn) receiveExpected(now clock.Time, h *wire.TCP, payload []byte) (wir
 	seq := Seq(h.Seq)
 	n := len(payload)
 	switch {
-	case c.state != StateEstablished, // and so nobody has closed
+	case c.state != StateEstablished, c.fast != nil, // and so nobody has closed
 		h.Flags&^wire.PSH != wire.ACK, h.Options.HasTimestamps != c.ts.on, h.Options.NumSACK > 0,
 		seq != r.nxt, n == 0, n > r.adv.Sub(r.nxt), r.finSeen, // the next text, inside the window
 		Seq(h.Ack) != s.una, uint32(h.Window)<<s.scale != s.wnd, s.wl1.After(seq), // no news in the ACK field

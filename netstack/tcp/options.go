@@ -86,11 +86,12 @@ func (c *Conn) SetMTU(now clock.Time, mtu int) {
 func (c *Conn) synHeader(now clock.Time) wire.TCP {
 	h := c.header(c.snd.iss, wire.SYN)
 	h.Window = c.rcv.synWindow
-	if c.state == StateSynReceived {
+	c.putSynOptions(now, &h.Options)
+	if c.state != StateSynSent {
 		h.Flags |= wire.ACK
 		h.Ack = uint32(c.rcv.nxt)
+		c.putFastOpen(&h, nil)
 	}
-	c.putSynOptions(now, &h.Options)
 	return h
 }
 
@@ -100,7 +101,7 @@ func (c *Conn) synHeader(now clock.Time) wire.TCP {
 func (c *Conn) putSynOptions(now clock.Time, o *wire.TCPOptions) {
 	o.MSS = c.rcv.mss
 	scale, stamps, sack := !c.cfg.NoWindowScale, !c.cfg.NoTimestamps, !c.cfg.NoSACK
-	if c.state == StateSynReceived {
+	if c.state != StateSynSent {
 		scale, stamps, sack = c.ts.scaling, c.ts.on, c.sackOn
 	}
 	o.SACKPermitted = sack

@@ -73,6 +73,12 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 			return ActionNone, drop
 		}
 	}
+	pending := c.FastPending()
+	if pending {
+		if drop, ok := c.receiveFastSyn(now, s); ok {
+			return ActionNone, drop
+		}
+	}
 	if drop := c.checkTimestamps(now, s); drop != wire.DropNone {
 		return ActionNone, drop
 	}
@@ -93,8 +99,16 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	if !s.has(wire.ACK) {
 		return ActionNone, wire.DropBadFlags
 	}
+	if pending {
+		if action, drop := c.acceptFastAck(now, s); drop != wire.DropNone {
+			return action, drop
+		}
+	}
 	if action, drop := c.receiveAck(now, s); drop != wire.DropNone {
 		return action, drop
+	}
+	if c.fast != nil && !c.fast.client {
+		c.fast = nil // the handshake is over
 	}
 	c.lastReceived = now
 	c.keep.unanswered = 0

@@ -43,6 +43,9 @@ func (c *Conn) send(now clock.Time, b []byte) (Segment, bool) {
 	if c.resetDue {
 		return c.sendReset(now, b), true
 	}
+	if c.synAckDue {
+		return c.sendFastSynAck(now, b), true
+	}
 	if c.state == StateSynSent || c.state == StateSynReceived {
 		if seg, ok := c.sendSyn(now, b); ok || c.state == StateSynSent {
 			return seg, ok
@@ -84,10 +87,14 @@ func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
 	if c.state == StateSynReceived {
 		c.ackNow = false
 	}
-	s.nxt = s.iss + 1
+	n := 0
+	if c.state == StateSynSent {
+		n = c.putFastOpen(&h, b)
+	}
+	s.nxt = s.iss + 1 + Seq(n)
 	if s.max == s.iss {
 		s.max = s.nxt
-		c.rtt.start(now, s.max)
+		c.rtt.start(now, s.iss+1)
 	} else {
 		c.stats.retransmits++
 	}
@@ -95,7 +102,9 @@ func (c *Conn) sendSyn(now clock.Time, b []byte) (Segment, bool) {
 		c.armRetransmit(now)
 	}
 	c.stats.segmentsSent++
-	return Segment{Len: h.Put(b)}, true
+	head := h.Put(b)
+	c.Out.CopyAt(c.Out.Start(), b[head:head+n])
+	return Segment{Len: head + n}, true
 }
 
 // sendLost sends what is lost again, RFC 6675 4 NextSeg (1), from the oldest on.

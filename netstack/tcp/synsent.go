@@ -37,6 +37,7 @@ func (c *Conn) receiveSynSent(now clock.Time, s *segment) (Action, wire.Drop) {
 		c.simultaneousOpen(now)
 		return ActionNone, wire.DropNone
 	}
+	c.takeFastAnswer(s.h, s.ack)
 	rtt := c.rtt.acked(now, s.ack)
 	c.snd.una, c.snd.nxt = s.ack, s.ack
 	if rtt > 0 {
@@ -76,6 +77,7 @@ func (c *Conn) takeSyn(now clock.Time, h *wire.TCP) {
 // the peer's SYN is left for it to send again: we acknowledge the SYN alone.
 func (c *Conn) simultaneousOpen(now clock.Time) {
 	c.setState(StateSynReceived)
+	c.meetFast()
 	c.snd.nxt = c.snd.iss
 	c.rtt.timing = false
 	c.armRetransmit(now)

@@ -70,7 +70,11 @@ func (c *Conn) runTimers(now clock.Time) {
 			// RFC 9293 3.10.8, USER TIMEOUT.
 			c.fail(c.timeoutReason())
 		case timerLinger:
-			c.finish()
+			if c.FastPending() {
+				c.fastTimeout(now)
+			} else {
+				c.finish()
+			}
 		case timerTrim:
 			c.trim(now)
 		}
