@@ -57,7 +57,7 @@ func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
 // ackArrived takes an acknowledgment that may be believed: what has arrived, what is
 // lost, and what follows from it.
 func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
-	if !news && !c.duplicate(s) && s.h.Options.NumSACK == 0 {
+	if !news && !c.duplicate(s) && (!c.sackOn || s.h.Options.NumSACK == 0) {
 		return
 	}
 	a := arrival{prior: c.inFlight()}

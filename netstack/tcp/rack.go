@@ -102,11 +102,14 @@ func (c *Conn) noteDsack(a *arrival) {
 func (c *Conn) reorderWindow() time.Duration {
 	k := &c.rack
 	slack := max(c.cfg.TimerSlack, 0)
-	if !k.reordering && (c.recovery.phase != congestion.Open || c.board.pieces >= dupThreshold) {
+	if !k.reordering && (c.recovery.phase > congestion.Reducing || c.board.pieces >= dupThreshold) {
 		return slack
 	}
 	wnd := (1 + time.Duration(k.windowMult)) * c.rtt.min / 4
-	return min(wnd, c.rtt.srtt) + slack
+	if c.rtt.srtt > 0 {
+		wnd = min(wnd, c.rtt.srtt)
+	}
+	return wnd + slack
 }
 
 // rackDetect is RFC 8985 6.2 step 5: it takes for lost what was sent before the

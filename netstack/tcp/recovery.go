@@ -149,7 +149,7 @@ func (c *Conn) ackInRecovery(now clock.Time, acked int) bool {
 // endRecovery is the end of a recovery: all that was out when it began has arrived.
 func (c *Conn) endRecovery(now clock.Time) {
 	v := &c.recovery
-	if v.phase == congestion.Recovery && c.rack.persist > 0 {
+	if v.phase > congestion.Reducing && c.rack.persist > 0 {
 		// RFC 8985 6.2 step 4: the window for reordering falls back in time.
 		if c.rack.persist--; c.rack.persist == 0 {
 			c.rack.windowMult = 0

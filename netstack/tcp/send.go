@@ -65,6 +65,12 @@ func (c *Conn) send(now clock.Time, b []byte) (Segment, bool) {
 		if seg, ok := c.sendData(now, b); ok {
 			return seg, true
 		}
+		if c.frtoStuck() {
+			c.recovery.frto = frtoOff
+			if seg, ok := c.sendLost(now, b); ok {
+				return seg, true
+			}
+		}
 		if c.probe.due {
 			if seg, ok := c.sendProbe(now, b); ok {
 				return seg, true
@@ -231,7 +237,7 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 		}
 		return Segment{}, false
 	}
-	if n > max(c.congestion.Window(), s.mss)-c.inFlight() || c.timers[timerPace].IsSet() {
+	if n > min(max(c.congestion.Window(), s.mss)-c.inFlight(), c.frtoRoom()) || c.timers[timerPace].IsSet() {
 		return Segment{}, false
 	}
 	if n == full && n < unsent && len(b) > int(c.mtu) {

@@ -38,7 +38,7 @@ func (c *Conn) widen(now clock.Time, room, unsent, flight int) int {
 	full := s.mss
 	window := max(c.congestion.Window(), full)
 	offered := int(s.wnd) - flight
-	limit := min(unsent, room, offered, window-c.inFlight(), c.burst(now, window, unsent+flight))
+	limit := min(unsent, room, offered, window-c.inFlight(), c.burst(now, window, unsent+flight), c.frtoRoom())
 	again := s.nxt.Before(s.max)
 	if again {
 		// What repeats nothing is left to another one, so that every piece of

@@ -5,6 +5,8 @@ package tcp
 // is acknowledged after a time-out); RFC 4015 (what to do then).
 
 import (
+	"math"
+
 	"smolnet/netstack/clock"
 	"smolnet/netstack/congestion"
 )
@@ -101,7 +103,29 @@ func (c *Conn) ackAfterTimeout(a *arrival) bool {
 		// Step 3: news of "data that was not retransmitted after the timeout" shows
 		// that it was sent in vain.
 		v.frto = frtoOff
+		// Else: "set the congestion window to no more than 3 * MSS, and proceed with
+		// the conventional RTO recovery". Two are out, the third is the first of those
+		// that are lost.
+		v.resend = !a.original
 		return a.original
 	}
 	return false
+}
+
+// frtoRoom returns how much new data may go out: all that other limits allow, but in
+// step 2 of RFC 5682.
+func (c *Conn) frtoRoom() int {
+	v := &c.recovery
+	if v.frto != frtoNew {
+		return math.MaxInt
+	}
+	return frtoSegments*c.snd.mss - c.snd.nxt.Sub(v.newFrom)
+}
+
+// frtoStuck reports whether nothing new could go out in step 2 of RFC 5682, for
+// instance because Nagle's algorithm holds it back: nothing would tell then whether
+// the time-out was a mistake, and what is lost must not wait for that.
+func (c *Conn) frtoStuck() bool {
+	v := &c.recovery
+	return v.frto == frtoNew && c.snd.nxt == v.newFrom && !c.timers[timerPace].IsSet()
 }
