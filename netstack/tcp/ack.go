@@ -60,7 +60,7 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	if !news && !c.duplicate(s) && (!c.sackOn || s.h.Options.NumSACK == 0) {
 		return
 	}
-	a := arrival{prior: c.inFlight()}
+	a := arrival{prior: c.inFlight(), fack: c.rack.fack}
 	limited := c.snd.una.Before(c.snd.limitedTo)
 	if c.ts.on {
 		a.echo, a.hasEcho = s.h.Options.TSEcr, true
@@ -105,7 +105,7 @@ func (c *Conn) repair(now clock.Time, a *arrival) bool {
 	v := &c.recovery
 	restart := a.acked > 0
 	if c.undoes(a) || v.phase == congestion.Timeout && c.ackAfterTimeout(a) {
-		c.undo(now, a)
+		c.undo(now)
 	}
 	if v.phase != congestion.Open && a.acked > 0 {
 		restart = c.ackInRecovery(now, a.acked)
@@ -158,6 +158,12 @@ func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 		c.snd.dupAcks, c.snd.left = 0, 0
 	}
 	c.retries = 0
+	if c.ts.on {
+		// Karn's algorithm keeps the back-off until there is a measure, as nobody
+		// knows what was acknowledged. The echo tells: a retransmission, which is a
+		// measure, or something earlier, and then the time-out was in vain.
+		c.rtt.backoff = 0
+	}
 	c.probe.answered()
 	c.soft = errno.OK
 	c.timers[timerUser] = 0
@@ -190,14 +196,23 @@ func (v *recovery) advance(ack Seq) {
 // The one segment that is timed gives the finest measure. RFC 7323 4 would take
 // one from each echoed timestamp as well, at a millisecond's grain and, by its
 // appendix G, with smaller weights. They are used where the clock is no help:
-// for what was sent more than once (RFC 6298 3, Karn). Even then an echo from
-// before the last retransmission is no measure: had the acknowledgment of the
-// first copy been lost, it would count the time until we noticed.
+// for what was sent more than once (RFC 6298 3, Karn), and where the
+// acknowledgment that should have ended the timing was lost: the next one echoes
+// what has arrived since. Even then an echo from before the last retransmission is
+// no measure: had the acknowledgment of the first copy been lost, it would count
+// the time until we noticed. It is one if the retransmission cannot have brought
+// the acknowledgment about, so soon after it.
 func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
 	rtt := c.rtt.acked(now, s.ack)
-	if rtt == 0 && c.ts.on && !c.rtt.timing && c.snd.una.Before(c.snd.resentTo) {
+	switch {
+	case !c.ts.on:
+	case rtt > 0:
+		if echo := c.ts.rtt(now, s.h.Options.TSEcr); echo > 0 && echo < rtt-time.Duration(timestampTick) {
+			rtt = echo
+		}
+	case !c.rtt.timing && c.snd.una.Before(c.snd.resentTo):
 		rtt = c.ts.rtt(now, s.h.Options.TSEcr)
-		if rtt > now.Sub(c.lastResent)+time.Duration(timestampTick) {
+		if since := now.Sub(c.lastResent); rtt > since+time.Duration(timestampTick) && since >= c.rtt.min {
 			rtt = 0
 		}
 	}

@@ -49,13 +49,13 @@ const (
 // rackArrived is RFC 8985 6.2 steps 2 and 3 for a record that has just arrived.
 func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
 	k := &c.rack
-	if rec.end.After(k.fack) {
-		k.fack = rec.end
-	} else if rec.end.Before(k.fack) && !rec.has(recordRepeats) {
-		// Step 3: it was sent once, and arrived after what was sent later.
+	if rec.end.Before(a.fack) && !rec.has(recordRepeats) {
+		// Step 3: it was sent once, and an earlier acknowledgment told that what was
+		// sent later had arrived.
 		k.reordering = true
 		c.stats.reordered++
 	}
+	k.fack = maxSeq(k.fack, rec.end)
 	rtt := now.Sub(rec.sent)
 	if rec.has(recordRepeats) {
 		// Step 2: "the sender ... MUST ignore the packet" if the acknowledgment

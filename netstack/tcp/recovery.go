@@ -93,7 +93,7 @@ func (c *Conn) enterRecovery(now clock.Time, why congestion.Cause) {
 		v.firstPartial = true
 	}
 	if v.phase == congestion.Open { // else the controller has reacted in this round trip
-		v.reduced = phase == congestion.Recovery
+		v.reduced = phase == congestion.Recovery && c.certain()
 		v.repeated, v.stamped = 0, false
 		v.end = c.snd.nxt
 		c.congestion.OnCongestion(now, why, c.inFlight())

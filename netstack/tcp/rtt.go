@@ -60,14 +60,6 @@ func (e *estimator) noteLeast(r time.Duration) {
 	}
 }
 
-// restart begins anew with a measurement, RFC 4015 3 step (6).
-func (e *estimator) restart(r time.Duration, b rtoBounds) {
-	least := e.min
-	e.srtt = 0
-	e.sample(r, b)
-	e.min = min(least, e.min)
-}
-
 // current returns the RTO with its back-off, RFC 6298 5.5.
 func (e *estimator) current(b rtoBounds) time.Duration {
 	return backOff(e.rto, e.backoff, b.max)

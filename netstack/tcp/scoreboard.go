@@ -30,6 +30,7 @@ type scoreboard struct {
 // An arrival gathers what one acknowledgment tells, as its parts are looked at.
 type arrival struct {
 	prior     int        // bytes in flight before
+	fack      Seq        // RACK.fack before
 	acked     int        // bytes that the cumulative acknowledgment covers for the first time
 	delivered int        // bytes known to have arrived for the first time
 	dsack     span       // what arrived twice, RFC 2883; empty: nothing

@@ -130,6 +130,10 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	if n <= 0 {
 		return Segment{}, false
 	}
+	if v.phase == congestion.Timeout && c.retries > 1 {
+		full = min(full, max(s.mss/smallShare, minMSS))
+		b = b[:min(len(b), int(c.mtu))]
+	}
 	if v.resend {
 		n = min(n, full)
 	} else {
@@ -147,8 +151,19 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	}
 	v.resend = false
 	n = c.repeat(now, i, n)
+	if start == s.una && v.phase == congestion.Recovery {
+		// The timer is about the last transmission of what it waits for: SACKs, which
+		// do not restart it, show that the repair goes on.
+		c.armRetransmit(now)
+	}
 	return c.sendRange(now, b, start, n), true
 }
+
+// smallShare divides the segment that was lost again and again: from the second
+// time-out in a row the loss window, one full-sized segment (RFC 5681 3.1), goes out in
+// so many pieces. One that arrives is enough to go on, each has a chance of its own, and
+// where a path swallows large packets small ones get through.
+const smallShare = 4
 
 // waiting returns how many bytes from record number i on are lost without gap and
 // not on their way again: at least as many as there are up to most.

@@ -118,7 +118,7 @@ func (c *Conn) loseAll(now clock.Time) {
 		if v.phase <= congestion.Reducing {
 			v.frto = frtoHead // RFC 5682 2.1 step 1: not in a recovery
 		}
-		v.reduced, v.stamped, v.repeated = true, false, 0
+		v.reduced, v.stamped, v.repeated = c.certain(), false, 0
 		c.congestion.OnTimeout(now, c.flight())
 	}
 	if r.len() > 0 && r.at(0).has(recordSacked) {

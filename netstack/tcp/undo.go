@@ -27,12 +27,17 @@ const frtoSegments = 2
 // noteRepeat takes note of a retransmission of n bytes.
 func (c *Conn) noteRepeat(now clock.Time, n int) {
 	v := &c.recovery
-	v.repeated += int32(n)
-	if !v.stamped {
+	if v.repeated == 0 {
 		v.stamped = true
-		v.stamp = c.ts.now(now) // RFC 3522 3.2 step 2: RetransmitTS
+		v.stamp = c.ts.now(now) // RFC 3522 3.2 step 2: RetransmitTS, of the first one
 	}
+	v.repeated += int32(n)
 }
+
+// certain reports whether what comes back will tell of the retransmissions to come:
+// none is on its way yet, of an earlier repair, whose acknowledgment would look like
+// that of an original.
+func (c *Conn) certain() bool { return c.board.resent == 0 }
 
 // undoes reports whether an acknowledgment shows that the last reduction was a
 // mistake.
@@ -62,20 +67,13 @@ func (c *Conn) undoes(a *arrival) bool {
 }
 
 // undo takes a reduction back, RFC 4015 3.
-func (c *Conn) undo(now clock.Time, a *arrival) {
+func (c *Conn) undo(now clock.Time) {
 	v, b := &c.recovery, &c.board
 	c.stats.spurious++
 	for i := range b.records.len() {
 		// What is lost and not on its way again is on its way for the first time.
 		if rec := b.records.at(i); rec.waits() {
 			b.mark(rec, rec.flags&^recordLost)
-		}
-	}
-	if v.phase == congestion.Timeout && a.hasEcho {
-		if d := c.ts.rtt(now, a.echo); d > 0 {
-			// Step (6): "SRTT <- RTT-SAMPLE, RTTVAR <- RTT-SAMPLE/2": what was known of
-			// the path was wrong.
-			c.rtt.restart(d, c.cfg.rtoBounds())
 		}
 	}
 	v.phase = congestion.Open
