@@ -21,9 +21,10 @@ import (
 )
 
 const (
-	// tuneFloor is the least round trip with which buffers grow. In a
-	// millisecond the buffers of the beginning carry 4 Gbit/s.
-	tuneFloor = time.Millisecond
+	// tuneFloor is the least round trip with which buffers grow: the least that
+	// timestamps can tell from none, so that a memory's is not taken for a
+	// network's. In a millisecond the buffers of the beginning carry 4 Gbit/s.
+	tuneFloor = time.Duration(timestampTick)
 
 	// leastRTTFor is how long the least round trip is believed: paths change.
 	leastRTTFor = 10 * time.Second
@@ -132,23 +133,31 @@ func (c *Conn) measureRecv(now clock.Time, echo uint32) {
 			return
 		}
 		t.mark = echo
+		const tick = time.Duration(timestampTick)
 		ticks := int32(c.ts.now(now) - echo)
-		if d := time.Duration(ticks) * time.Duration(timestampTick); ticks >= 0 && d <= maxRTT {
-			t.noteRTT(now, d)
+		if d := time.Duration(ticks) * tick; ticks >= 0 && d <= maxRTT {
+			t.noteRTT(now, d-tick+1, d+tick-1)
 		}
 	case !t.turnAt.IsSet():
 		t.turnAt, t.mark = now, uint32(c.rcv.adv)
 	case !c.rcv.nxt.Before(Seq(t.mark)):
-		t.noteRTT(now, now.Sub(t.turnAt))
+		d := now.Sub(t.turnAt)
+		t.noteRTT(now, d, d)
 		t.turnAt, t.mark = now, uint32(c.rcv.adv)
 	}
 }
 
-// noteRTT takes a measurement.
-func (t *bufferTune) noteRTT(now clock.Time, d time.Duration) {
-	if t.rtt == 0 || d <= t.rtt || now.Sub(t.rttAt) > leastRTTFor {
-		t.rtt, t.rttAt = max(d, 1), now
+// noteRTT takes a measurement that lies somewhere from lo to hi.
+func (t *bufferTune) noteRTT(now clock.Time, lo, hi time.Duration) {
+	switch {
+	case t.rtt == 0 || hi < t.rtt:
+		t.rtt = max(hi, 1)
+	case lo > t.rtt && now.Sub(t.rttAt) <= leastRTTFor:
+		return // there was a queue
+	case lo > t.rtt:
+		t.rtt = lo
 	}
+	t.rttAt = now
 }
 
 // tuneSend has the send stream grow if it could not hold twice what the windows

@@ -64,6 +64,8 @@ type Info struct {
 	FastRecoveries                       uint64
 	Reordered                            uint64 // segments of ours that arrived late
 	OutOfOrder                           uint64 // segments of the peer's
+	Twice                                uint64 // and that had arrived before, all or part; counted with SelectiveAck
+	Reneged                              uint64 // times that what we had acknowledged selectively was dropped, RFC 2018 8
 	DuplicateAcks                        uint64
 
 	// On the stack's clock; zero: never.
@@ -104,7 +106,8 @@ func (c *Conn) Info() Info {
 		SegmentsSent: n.segmentsSent, SegmentsReceived: n.segmentsReceived,
 		Retransmits: n.retransmits, SpuriousRecoveries: uint64(n.spurious), DuplicatesReported: uint64(n.duplicates),
 		Timeouts: uint64(n.timeouts), TailProbes: uint64(n.tailProbes), FastRecoveries: uint64(n.fastRecoveries),
-		Reordered: uint64(n.reordered), OutOfOrder: n.outOfOrder, DuplicateAcks: n.duplicateAcks,
+		Reordered: uint64(n.reordered), OutOfOrder: n.outOfOrder,
+		Twice: uint64(c.rcv.sack.duplicates), Reneged: uint64(c.rcv.sack.reneged), DuplicateAcks: n.duplicateAcks,
 		LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}
 }

@@ -422,4 +422,5 @@ func TestSACKReneging(t *testing.T) {
 		require.EqualValues(t, 1001, s.Ack)
 	}
 	h.wantState(tcp.StateEstablished)
+	require.EqualValues(t, 1, h.c.Info().Reneged)
 }

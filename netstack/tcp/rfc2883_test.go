@@ -128,6 +128,7 @@ func TestDSACKOnce(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, seen)
+		require.EqualValues(t, 4, h.c.Info().Twice)
 	})
 }
 
