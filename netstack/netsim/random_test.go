@@ -24,6 +24,7 @@ const (
 	// packets: more of either is a livelock.
 	randomTime    = 48 * time.Hour
 	randomPackets = 1 << 20
+	maxFailures   = 10 // with a file of packets each
 	// randomIdle is after what silence it is found out that a peer has gone
 	// without a word that got through.
 	randomIdle = time.Minute
@@ -195,6 +196,7 @@ func run(s *netsim.Sim) (err error) {
 // user breaks off, and in the end both stacks have nothing left.
 func TestRandomLinks(t *testing.T) {
 	var packets uint64
+	failures := 0
 	for i := range runs(randomRuns) {
 		seed := *first + uint64(i)
 		s := randomNetwork(seed)
@@ -206,6 +208,9 @@ func TestRandomLinks(t *testing.T) {
 		if err != nil {
 			t.Errorf("seed %d: %v\nagain: go test -tags invariants -run %s -seed %d -seeds 1 ./netstack/netsim\npackets: %s",
 				seed, err, t.Name(), seed, record(seed))
+			if failures++; failures == maxFailures {
+				t.Fatal("that is enough")
+			}
 		}
 	}
 	t.Logf("%d packets", packets)

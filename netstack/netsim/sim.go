@@ -16,7 +16,7 @@ const (
 	epoch clock.Time = 1_000_000_007
 
 	// maxStill is how many events may come at one instant: more is a livelock.
-	maxStill = 4 << 20
+	maxStill = 1 << 20
 )
 
 // ErrTime is what a run ends with that was not done within its time.
@@ -104,7 +104,7 @@ func (s *Sim) Run(d time.Duration) error {
 }
 
 // RunUntil runs until done reports true, which is asked after each instant.
-// [ErrTime]: that has not come when limit has passed, or cannot come any more.
+// [ErrTime]: that has not come when limit has passed.
 func (s *Sim) RunUntil(limit time.Duration, done func() bool) error {
 	end := s.now.Add(limit)
 	for !done() {
@@ -120,6 +120,7 @@ func (s *Sim) RunUntil(limit time.Duration, done func() bool) error {
 	case done():
 		return nil
 	}
+	s.now = max(s.now, end)
 	return fmt.Errorf("%w of %v", ErrTime, limit)
 }
 
