@@ -308,7 +308,7 @@ func validateLimits(l Limits) error {
 		name string
 		v    int64
 	}{
-		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)}, {"HalfOpenPerSource", int64(l.HalfOpenPerSource)}, {"FastOpenPending", int64(l.FastOpenPending)},
+		{"Memory", l.Memory}, {"Connections", int64(l.Connections)}, {"Sockets", int64(l.Sockets)}, {"TimeWait", int64(l.TimeWait)}, {"HalfOpen", int64(l.HalfOpen)}, {"HalfOpenPerSource", int64(l.HalfOpenPerSource)}, {"FastOpenPending", int64(l.FastOpenPending)}, {"ChallengeRate", int64(l.ChallengeRate)},
 		{"Neighbors", int64(l.Neighbors)}, {"Outbox", int64(l.Outbox)}, {"ICMPRate", int64(l.ICMPRate)},
 	} {
 		if n.v < 0 {

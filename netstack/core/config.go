@@ -22,6 +22,7 @@ const (
 	DefaultICMPRate    = 1000
 
 	DefaultFastOpenPending = 256
+	DefaultChallengeRate   = 1000
 	DefaultHopLimit        = 64
 	DefaultBacklog         = 128
 )
@@ -105,6 +106,10 @@ type Limits struct {
 	// or an IPv6 prefix of 64 bits. Default a quarter of HalfOpen, and one at least.
 	HalfOpenPerSource int
 
+	// ChallengeRate is how many challenge ACKs (RFC 5961) all connections together
+	// send a second, on average: each second's bound is random. Default 1000.
+	ChallengeRate int
+
 	// FastOpenPending is how many connections may be accepted with text from their
 	// SYN whose handshake is not over (RFC 7413 5.1); further ones wait for it.
 	// Default 256.
@@ -132,6 +137,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"Neighbors", &l.Neighbors, DefaultNeighbors},
 		{"Outbox", &l.Outbox, DefaultOutbox},
 		{"ICMPRate", &l.ICMPRate, DefaultICMPRate},
+		{"ChallengeRate", &l.ChallengeRate, DefaultChallengeRate},
 		{"FastOpenPending", &l.FastOpenPending, DefaultFastOpenPending},
 	} {
 		if *f.value < 0 {

@@ -43,8 +43,11 @@ type Core struct {
 	rand    *rand.Rand
 	isn     *tcp.ISNSource
 	cookies *tcp.Cookies
-	ports   *ports.Selector
-	ids     ipIDs
+
+	challenges tcp.Challenges
+
+	ports *ports.Selector
+	ids   ipIDs
 
 	ifcs    []*Interface
 	local   *Interface // carries local delivery; nil: none does
@@ -109,6 +112,7 @@ func New(cfg Config) (*Core, error) {
 	}
 	c.cookies = tcp.NewCookies(cookieKey, c.isn)
 	c.fast.keys = tcp.NewFastKeys(fastKey)
+	c.challenges = tcp.Challenges{PerSecond: limits.ChallengeRate, Rand: c.rand.IntN}
 	c.routes.Max = MaxRoutes
 	c.ids.init(c.rand)
 	c.drawPrice()

@@ -3,6 +3,7 @@ package core
 import (
 	"net/netip"
 
+	"smolnet/netstack/clock"
 	"smolnet/netstack/siphash"
 	"smolnet/netstack/tcp"
 )
@@ -142,17 +143,28 @@ func (c *Core) foreign(local netip.Addr, port uint16, remote netip.AddrPort) boo
 	return c.cfg.Share != nil && !c.cfg.Share.Flow(netip.AddrPortFrom(local, port), remote)
 }
 
+// nameTaken reports whether there is a connection with a name, or one in TIME-WAIT;
+// with reuse only such a one as RFC 6191 does not let a new one follow.
+func (c *Core) nameTaken(now clock.Time, k connKey, reuse bool) bool {
+	if c.tcp.conns.find(&k) != nil {
+		return true
+	}
+	w := c.timeWait.records.find(&k)
+	return w != nil && !(reuse && w.rec.Reusable(now))
+}
+
 // tupleTaken reports whether a connection between two addresses cannot be
 // opened from a local port that nobody asked for.
-func (c *Core) tupleTaken(local netip.Addr, port uint16, remote netip.AddrPort) bool {
+//
+// With reuse, TIME-WAIT does not stand in the way where it need not.
+func (c *Core) tupleTaken(now clock.Time, local netip.Addr, port uint16, remote netip.AddrPort, reuse bool) bool {
 	if c.foreign(local, port, remote) {
 		return true
 	}
 	if local == remote.Addr() && port == remote.Port() {
 		return true // it would connect to itself
 	}
-	k := keyOf(local, remote.Addr(), port, remote.Port())
-	if c.tcp.conns.find(&k) != nil || c.timeWait.records.find(&k) != nil {
+	if c.nameTaken(now, keyOf(local, remote.Addr(), port, remote.Port()), reuse) {
 		return true
 	}
 	return len(c.tcp.listeners[port]) > 0 && c.tcp.listener(local, port) != nil

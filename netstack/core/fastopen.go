@@ -176,8 +176,15 @@ func (s *TCP) fastPath() fastPath {
 
 // begin sends the SYN of a socket that was dialed.
 func (s *TCP) begin(now clock.Time) {
-	c := s.core
-	iss, mtu := c.isn.Next(now, s.conn.ID()), int(s.path.mtu)-int(s.ipLen)
+	c, id := s.core, s.conn.ID()
+	iss, mtu := c.isn.Next(now, id), int(s.path.mtu)-int(s.ipLen)
+	k := keyOfPorts(id.Local, id.Remote)
+	if old := c.timeWait.records.find(&k); old != nil {
+		iss = old.rec.NextISS(iss)
+		defer s.conn.Succeed(&old.rec)
+		c.timeWait.forget(old)
+		c.stats.TCPTimeWaitReused++
+	}
 	if st := s.status.Load(); st&statusDeferred != 0 {
 		s.status.Store(st &^ statusDeferred)
 		s.fast = true

@@ -151,6 +151,7 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 	iss := c.isn.Next(now, s.conn.ID())
 	if old != nil {
 		iss = old.rec.NextISS(iss)
+		defer s.conn.Succeed(&old.rec)
 		c.timeWait.forget(old)
 	}
 	if h.Options.HasFastOpen && l.config().FastOpen {

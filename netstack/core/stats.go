@@ -42,6 +42,9 @@ type Stats struct {
 	TCPFastOpenAccepted     uint64 // connections accepted with text from a SYN
 	TCPFastOpenRefused      uint64 // SYNs with a cookie that is not good
 	TCPFastOpenOverflow     uint64 // SYNs whose text was not taken because of Limits.FastOpenPending
+	TCPChallengeAcks        uint64 // acknowledgments of what may be an attack (RFC 5961)
+	TCPChallengeAcksDenied  uint64 // that were not sent because of Limits.ChallengeRate
+	TCPTimeWaitReused       uint64 // records that a dial has taken the place of (RFC 6191)
 	TCPTimeWaitEvicted      uint64 // records that made room for others, or found no memory
 	UDPIn, UDPOut           uint64 // datagrams
 	PingIn, PingOut         uint64 // of echo sockets
@@ -75,6 +78,7 @@ func (c *Core) Stats() Stats {
 	st.OpensNoMemory = c.pool.Noted(stream.RefuseOpens)
 	st.WritesNoMemory = c.pool.Noted(stream.HoldWrites)
 	st.DatagramsNoMemory = c.pool.Noted(stream.DropDatagrams)
+	st.TCPChallengeAcks, st.TCPChallengeAcksDenied = c.challenges.Sent, c.challenges.Denied
 	st.Memory = c.pool.InUse()
 	st.Connections = c.tcp.conns.len()
 	st.HalfOpen = c.tcp.syns.halfOpen

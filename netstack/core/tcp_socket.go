@@ -106,7 +106,7 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	if e != errno.OK {
 		return nil, e
 	}
-	local, e = c.choosePort(netip.AddrPortFrom(src, local.Port()), remote)
+	local, e = c.choosePort(now, netip.AddrPortFrom(src, local.Port()), remote)
 	if e != errno.OK {
 		return nil, e
 	}
@@ -168,16 +168,18 @@ func (c *Core) short() bool {
 }
 
 // choosePort completes local.
-func (c *Core) choosePort(local, remote netip.AddrPort) (netip.AddrPort, errno.Errno) {
+func (c *Core) choosePort(now clock.Time, local, remote netip.AddrPort) (netip.AddrPort, errno.Errno) {
 	a := local.Addr()
 	if port := local.Port(); port != 0 {
-		k := keyOfPorts(local, remote)
-		if c.portTaken(a, port) || c.tcp.conns.find(&k) != nil || c.timeWait.records.find(&k) != nil {
+		if c.portTaken(a, port) || c.nameTaken(now, keyOfPorts(local, remote), true) {
 			return local, errno.AddrInUse
 		}
 		return local, errno.OK
 	}
-	port, ok := c.ports.Select(a, remote, func(port uint16) bool { return c.tupleTaken(a, port, remote) })
+	port, ok := c.ports.Select(a, remote, func(port uint16) bool { return c.tupleTaken(now, a, port, remote, false) })
+	if !ok { // rather than none, one that is in TIME-WAIT
+		port, ok = c.ports.Select(a, remote, func(port uint16) bool { return c.tupleTaken(now, a, port, remote, true) })
+	}
 	if !ok {
 		return local, errno.AddrNotAvail
 	}
@@ -203,6 +205,7 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
 	s.conn.HoldText = true // until collect or deliver
+	s.conn.Challenges = &c.challenges
 	k := keyOfPorts(id.Local, id.Remote)
 	c.tcp.conns.add(&k, s)
 	return s

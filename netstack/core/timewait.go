@@ -88,6 +88,10 @@ func (c *Core) receiveTimeWait(now clock.Time, in *inbound, w *timeWait, h *wire
 	case tcp.ActionReset:
 		c.sendReset(in, h, len(payload))
 	case tcp.ActionAck:
+		if d != wire.DropDuplicate && !c.challenges.Allow(now) {
+			d = wire.DropRateLimited // a challenge, not the answer to a FIN
+			break
+		}
 		var ack wire.TCP
 		w.rec.Ack(now, &ack)
 		c.drop(c.answerTCP(in, &ack))

@@ -141,9 +141,14 @@ type Conn struct {
 	userTimeout time.Duration
 	mtu         int32 // path's limit on header and data, bytes
 	challenges  limiter
-	tune        bufferTune
-	fast        *fastOpen // nil: Fast Open plays no part, or none any more
-	keep        keepAlive
+
+	// Challenges are what the owner's connections share for challenge ACKs; nil: no
+	// limit but each connection's own. It is set after Init, once.
+	Challenges *Challenges
+
+	tune bufferTune
+	fast *fastOpen // nil: Fast Open plays no part, or none any more
+	keep keepAlive
 }
 
 // sendSpace is RFC 9293 3.3.1, the send sequence variables.

@@ -243,7 +243,7 @@ func (c *Conn) ackUnacceptable(now clock.Time, s *segment) {
 // challengeAck owes an acknowledgment to a segment that may be an attacker's,
 // RFC 5961. It reports false if there have been too many of late.
 func (c *Conn) challengeAck(now clock.Time) bool {
-	if !c.challenges.allow(now) {
+	if !c.challenges.allow(now) || !c.Challenges.Allow(now) {
 		return false
 	}
 	c.ackNow = true

@@ -142,6 +142,25 @@ const reopenGap = 1<<16 + 1
 // previous connection incarnation".
 func (w *TimeWait) NextISS(iss Seq) Seq { return maxSeq(iss, w.sndNxt+reopenGap) }
 
+// reuseAfter is how old a record is at least when we open the connection anew
+// ourselves: the peer then finds a later timestamp, whatever its clock's grain.
+const reuseAfter = time.Second
+
+// Reusable reports whether an active OPEN may take the place of the record, with
+// NextISS and Conn.Succeed. RFC 6191 2 says when a peer in TIME-WAIT lets a SYN in:
+// with a later timestamp it does, and ours go on from those of the old connection.
+func (w *TimeWait) Reusable(now clock.Time) bool {
+	return w.ts.on && w.deadline.IsSet() && now.Sub(w.deadline.Add(-w.hold)) >= reuseAfter
+}
+
+// Succeed has a connection that was just opened go on with the timestamps of the one
+// that a record is of, whose name it has.
+func (c *Conn) Succeed(w *TimeWait) {
+	if w.ts.on {
+		c.ts.offset = w.ts.offset
+	}
+}
+
 // Ack fills out with the acknowledgment that ActionAck asks for.
 func (w *TimeWait) Ack(now clock.Time, out *wire.TCP) {
 	*out = wire.TCP{
