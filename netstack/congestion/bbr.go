@@ -174,7 +174,7 @@ func (b *BBR) inFlight(gain int64) int {
 		return m.initial
 	}
 	bdp := mulDiv(m.bandwidth(), int64(m.rtprop), int64(time.Second))
-	return int(min(mulDiv(bdp, gain, gainUnit), maxWindow-3*max(maxQuantum, maxMSS)) + 3*b.quantum())
+	return sum(int(min(mulDiv(bdp, gain, gainUnit), maxWindow)), int(3*b.quantum()))
 }
 
 // openWindow is the draft, 4.2.3.6: BBRSetCwnd.
@@ -184,20 +184,19 @@ func (b *BBR) openWindow(a *Ack) {
 	w = max(w-amount(a.Lost), b.mss)
 	target := b.inFlight(b.windowGain)
 	if b.model.full {
-		target = min(target+b.model.extra(), maxWindow)
+		target = sum(target, b.model.extra())
 	}
 	switch {
 	case b.entering:
-		w = min(amount(a.InFlight), maxWindow-maxMSS) + max(min(delivered, maxMSS), b.mss)
+		w = sum(amount(a.InFlight), max(delivered, b.mss))
 		b.entering = false
 	case b.conserving:
-		w = max(w, min(amount(a.InFlight), maxWindow/2)+min(delivered, maxWindow/2))
+		w = max(w, sum(amount(a.InFlight), delivered))
 	case b.model.full:
-		w = max(min(w, maxWindow/2)+min(delivered, maxWindow/2), w)
-		w = max(min(w, target), b.minPipe())
+		w = max(min(sum(w, delivered), target), b.minPipe())
 	default:
 		if w < target || b.model.delivered < uint64(b.model.initial) {
-			w = min(w, maxWindow/2) + min(delivered, maxWindow/2)
+			w = sum(w, delivered)
 		}
 		w = max(w, b.minPipe())
 	}
@@ -228,7 +227,7 @@ func (b *BBR) OnCongestion(_ clock.Time, why Cause, inFlight int) {
 	}
 	b.save()
 	b.recovering, b.entering, b.conserving = true, true, true
-	b.setWindow(min(b.window, amount(inFlight)+b.mss))
+	b.setWindow(min(b.window, sum(amount(inFlight), b.mss)))
 }
 
 // OnRecovered restores the window.

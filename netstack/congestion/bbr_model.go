@@ -105,5 +105,5 @@ func (m *bbrModel) aggregate(now clock.Time, a *Ack, window int) {
 // extra is what the window gains by aggregation.
 func (m *bbrModel) extra() int {
 	limit := mulDiv(m.bandwidth(), int64(maxExtraTime), int64(time.Second))
-	return int(min(m.extras.max, limit, maxWindow/2))
+	return int(min(m.extras.max, limit, maxWindow))
 }

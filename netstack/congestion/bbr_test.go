@@ -80,6 +80,33 @@ func TestBBRCycle(t *testing.T) {
 	}
 }
 
+// The draft, 4.3.4.3: a phase that empties the queue ends when it is empty, and one
+// that probes lasts until as much is in flight as it wants, or something is lost.
+func TestBBRPhaseEnds(t *testing.T) {
+	for _, c := range []struct {
+		phase       uint8
+		late        bool
+		prior, lost int
+		want        uint8
+	}{
+		{1, false, bdp / 2, 0, 2}, {1, false, 2 * bdp, 0, 1}, {1, true, 2 * bdp, 0, 2},
+		{0, false, 2 * bdp, 1, 0}, {0, true, bdp / 2, 0, 0}, {0, true, 2 * bdp, 0, 1}, {0, true, bdp / 2, 1, 1},
+		{2, false, 2 * bdp, 1, 2}, {2, true, bdp / 2, 0, 3}, {7, true, bdp, 0, 0},
+	} {
+		b := started(new(BBR))
+		b.model.rtprop, b.model.full = rtt50, true
+		b.model.bw.add(0, mbit20)
+		b.enterProbeBW(testNow)
+		b.setPhase(testNow, c.phase)
+		now := testNow.Add(rtt50)
+		if c.late {
+			now++
+		}
+		b.checkPhase(now, &Ack{PriorInFlight: c.prior, Lost: c.lost})
+		require.Equal(t, c.want, b.phase, "%+v", c)
+	}
+}
+
 func TestBBRFirstPhase(t *testing.T) {
 	seen := map[uint8]bool{}
 	for seed := range uint64(200) {
@@ -178,10 +205,10 @@ func TestBBRConservation(t *testing.T) {
 	a(2*testMSS, 5*testMSS, total-bdp)
 	began := total
 	require.Equal(t, inFlight+2*testMSS, b.Window())
-	a(2*testMSS, 0, began-1)
-	require.Equal(t, inFlight+2*testMSS, b.Window(), "conserved")
+	a(3*testMSS, 7*testMSS, began-1)
+	require.Equal(t, inFlight+3*testMSS, b.Window(), "conserved")
 	a(2*testMSS, testMSS, began)
-	require.Equal(t, inFlight+3*testMSS, b.Window(), "a round later it grows, less what is lost")
+	require.Equal(t, inFlight+4*testMSS, b.Window(), "a round later it grows, less what is lost")
 	b.OnRecovered(p.now, inFlight)
 	require.Equal(t, before, b.Window())
 
@@ -205,9 +232,8 @@ func TestBBRIdle(t *testing.T) {
 		require.Equal(t, bbrProbeBW, b.state)
 		require.InEpsilon(t, mbit20, b.PacingRate(), 0.05, "restart at the bandwidth")
 		require.Less(t, p.maxQueue, 5*time.Millisecond)
-		p.run(time.Second)
+		require.False(t, p.until(b, bbrProbeRTT, time.Second), "the pause was one")
 		require.InEpsilon(t, mbit20, b.model.bandwidth(), 0.05)
-		require.Equal(t, bbrProbeBW, b.state, "no PROBE_RTT: the pause was one")
 	}
 }
 
@@ -260,6 +286,20 @@ func TestBBRAggregation(t *testing.T) {
 	require.InDelta(t, 20*testMSS, m.extra(), testMSS)
 	m.extras.add(m.round, maxWindow)
 	require.Equal(t, 100_000, m.extra(), "what arrives in 100 ms at most")
+
+	for _, full := range []bool{false, true} {
+		b := started(new(BBR))
+		m.rtprop, m.rtpropAt, m.full, m.initial = rtt50, testNow, full, 10*testMSS
+		b.model = m
+		b.enterProbeBW(testNow)
+		b.setWindow(maxWindow)
+		b.openWindow(&Ack{Delivered: testMSS})
+		if full {
+			require.Equal(t, b.inFlight(cruiseGain)+100_000, b.Window())
+		} else {
+			require.Equal(t, maxWindow, b.Window())
+		}
+	}
 }
 
 // The draft, 4.2.2.

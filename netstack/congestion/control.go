@@ -65,8 +65,11 @@ func initialWindow(mss int) int {
 // segment returns mss as far as it is sensible.
 func segment(mss int) int { return min(max(mss, 1), maxMSS) }
 
-// amount returns n as an amount of bytes that no sum of two overflows.
+// amount returns n as an amount of bytes: neither negative nor more than maxWindow.
 func amount(n int) int { return min(max(n, 0), maxWindow) }
+
+// sum returns a + b, at most maxWindow.
+func sum(a, b int) int { return int(min(int64(a)+int64(b), maxWindow)) }
 
 func (c *control) start(s Start) {
 	mss := segment(s.MSS)
@@ -121,7 +124,7 @@ func (c *control) observe(a *Ack) (grow bool, n int) {
 // openSlowStart is RFC 5681 3.1 with the byte counting of RFC 3465: n bytes are
 // acknowledged, and one acknowledgment opens by limit bytes at most.
 func (c *control) openSlowStart(n, limit int) {
-	c.setWindow(min(int(c.window)+min(n, limit), int(c.ssthresh)))
+	c.setWindow(min(sum(int(c.window), min(n, limit)), int(c.ssthresh)))
 }
 
 // flight is the window that congestion is about. While losses are repaired PRR's
@@ -155,7 +158,7 @@ func (c *control) reduce(target int, why Cause, inFlight int) {
 	c.prr = prr{}
 	// RFC 9937 6.2: one segment, the lost one, goes out at once, or with the first
 	// acknowledgment if more than the target is in flight.
-	c.setWindow(min(amount(inFlight)+int(c.mss), int(c.target)))
+	c.setWindow(min(sum(amount(inFlight), int(c.mss)), int(c.target)))
 }
 
 // restart falls back to slow start from the loss window of one segment, RFC 5681

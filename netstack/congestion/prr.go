@@ -12,7 +12,7 @@ type prr struct {
 }
 
 // send counts n bytes that went out.
-func (p *prr) send(n int) { p.out = int32(amount(int(p.out) + amount(n))) }
+func (p *prr) send(n int) { p.out = int32(sum(int(p.out), amount(n))) }
 
 // ack returns the window after a; !ok: it stays as it is.
 func (p *prr) ack(a *Ack, target, mss int) (window int, ok bool) {
@@ -25,7 +25,7 @@ func (p *prr) ack(a *Ack, target, mss int) (window int, ok bool) {
 	if delivered == 0 {
 		return 0, false // RFC 9937 6.2
 	}
-	p.delivered = int32(amount(int(p.delivered) + delivered))
+	p.delivered = int32(sum(int(p.delivered), delivered))
 
 	var send int
 	if pipe > target {
@@ -34,7 +34,7 @@ func (p *prr) ack(a *Ack, target, mss int) (window int, ok bool) {
 		flight := int64(p.flight)
 		share := (int64(p.delivered)*int64(target) + flight - 1) / flight
 		share = (share + int64(mss) - 1) / int64(mss) * int64(mss)
-		send = int(min(share, maxWindow-1) - int64(p.out))
+		send = int(min(share, maxWindow) - int64(p.out))
 	} else {
 		// RFC 9937 6.2: packet conservation (CRB), but slow start (SSRB) where the
 		// acknowledgment shows that repair gets on, "SafeACK". RFC 6937 3 has either
@@ -48,5 +48,5 @@ func (p *prr) ack(a *Ack, target, mss int) (window int, ok bool) {
 	if p.out == 0 {
 		send = max(send, mss) // RFC 9937 6.2: "Force a fast retransmit upon entering recovery"
 	}
-	return pipe + max(send, 0), true
+	return sum(pipe, max(send, 0)), true
 }

@@ -36,7 +36,7 @@ func (r *Reno) OnAck(_ clock.Time, a Ack) {
 	}
 	// RFC 5681 3.1: "a TCP ... counts the number of bytes that have been
 	// acknowledged", and opens by one segment for each full window of them.
-	acked := amount(int(r.acked) + n)
+	acked := sum(int(r.acked), n)
 	if window := int(r.window); acked >= window {
 		r.setWindow(window + int(r.mss))
 		acked = min(acked-window, int(r.window))

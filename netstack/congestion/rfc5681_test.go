@@ -2,6 +2,7 @@ package congestion
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -96,6 +97,21 @@ func TestHalvingTwice(t *testing.T) {
 	require.Equal(t, 4*testMSS, r.Window())
 	r.OnCongestion(testNow, Loss, 3*testMSS)
 	require.Equal(t, 10*testMSS, r.SlowStartThreshold())
+}
+
+// Also where an int has 32 bits.
+func TestSlowStartSaturates(t *testing.T) {
+	c := &Cubic{Pacing: true}
+	c.Start(testNow, Start{MSS: testMSS, RTT: time.Second, Window: maxWindow - 1})
+	c.OnAck(testNow, ackOf(maxWindow))
+	require.Equal(t, maxWindow, c.Window())
+
+	r := at(new(Reno), 20, 20)
+	r.OnCongestion(testNow, Loss, 0)
+	for range 3 {
+		r.OnSend(testNow, maxWindow, maxWindow)
+	}
+	require.EqualValues(t, maxWindow, r.prr.out)
 }
 
 func TestRenoSaturates(t *testing.T) {

@@ -111,6 +111,9 @@ func TestPRRForcedRetransmit(t *testing.T) {
 	r = at(new(Reno), 20, 20)
 	r.OnCongestion(testNow, Loss, 4*testMSS)
 	require.Equal(t, 5*testMSS, r.Window(), "by a timer, without an acknowledgment")
+	r.OnSend(testNow, testMSS, 5*testMSS)
+	r.OnAck(testNow, Ack{Phase: Recovery, Lost: 3 * testMSS, PriorInFlight: 5 * testMSS, InFlight: 2 * testMSS})
+	require.Equal(t, 5*testMSS, r.Window(), "nothing is delivered")
 }
 
 // A mark reduces by the same rule, in one round trip.
