@@ -98,6 +98,17 @@ type Route = route.Route
 // negative ones are refused.
 type Limits = core.Limits
 
+// An ECNMode says what connections do about explicit congestion notification, see
+// TCPConfig.
+type ECNMode = tcp.ECNMode
+
+// The modes.
+const (
+	ECNAccept = tcp.ECNAccept // use it if the peer asks, but do not ask
+	ECNAsk    = tcp.ECNAsk    // ask for it, and use it if the peer agrees
+	ECNOff    = tcp.ECNOff    // do without
+)
+
 // UDPConfig holds defaults for datagram sockets. Zero means default.
 type UDPConfig struct {
 	RecvBuffer int // bytes that may wait to be read
@@ -142,6 +153,11 @@ type TCPConfig struct {
 	NoTimestamps  bool // do not offer timestamps (RFC 7323)
 	NoWindowScale bool // do not offer window scaling (RFC 7323)
 	NoSACK        bool // do not offer selective acknowledgments (RFC 2018)
+
+	// ECN says what connections do about explicit congestion notification (RFC 3168).
+	// The default, ECNAccept, uses it where the peer asks for it, and does not ask, as
+	// Linux does; ECNAsk asks as well; ECNOff does without.
+	ECN ECNMode
 
 	// NoSynCookies: SYNs that find the SYN queue full are dropped, and not answered
 	// with a cookie (RFC 4987 3.6).
@@ -212,6 +228,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		NoSACK:            c.NoSACK,
 		NoSynCookies:      c.NoSynCookies,
 		FastOpen:          c.FastOpen,
+		ECN:               c.ECN,
 		TimerSlack:        slack,
 		Congestion:        c.Congestion,
 	}
@@ -242,6 +259,8 @@ func (c *TCPConfig) validate() error {
 		return fmt.Errorf("TCP.DelayedAck %v is more than %v", c.DelayedAck, maxDelayedAck)
 	case c.MinRTO > 0 && c.MaxRTO > 0 && c.MinRTO > c.MaxRTO:
 		return fmt.Errorf("TCP.MinRTO %v is more than TCP.MaxRTO %v", c.MinRTO, c.MaxRTO)
+	case c.ECN > ECNOff:
+		return fmt.Errorf("TCP.ECN %d is no ECNMode", c.ECN)
 	}
 	for _, d := range []struct {
 		name string

@@ -79,7 +79,7 @@ func (c *Core) echo(now clock.Time, in *inbound, reply uint8) wire.Drop {
 	if c.cfg.NoEcho {
 		return wire.DropIgnored
 	}
-	h := ipHeader{src: in.dst, dst: in.src, proto: in.proto, tos: in.tos &^ ecnMask}
+	h := ipHeader{src: in.dst, dst: in.src, proto: in.proto, tos: in.tos &^ wire.ECNMask}
 	k, d := c.answer(in, &h, len(in.payload))
 	if d != wire.DropNone {
 		return d
@@ -94,9 +94,6 @@ func (c *Core) echo(now clock.Time, in *inbound, reply uint8) wire.Drop {
 	c.stats.EchoRepliesOut++
 	return wire.DropNone
 }
-
-// ecnMask are the bits of TOS that belong to congestion notification.
-const ecnMask = 0x03
 
 // answer starts a control packet to the sender of in. If h has a group as
 // source, it gets an address of ours instead.

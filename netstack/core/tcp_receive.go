@@ -53,7 +53,13 @@ func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) 
 		return wire.DropListenFull
 	}
 	acked, arrived := s.conn.Out.Start(), s.conn.In.Next()
-	action, d := s.conn.Receive(now, h, payload)
+	var action tcp.Action
+	var d wire.Drop
+	if wire.ECNOf(in.tos) == wire.CE {
+		action, d = s.conn.ReceiveMarked(now, h, payload)
+	} else {
+		action, d = s.conn.Receive(now, h, payload)
+	}
 	if action == tcp.ActionReset {
 		s.core.sendReset(in, h, len(payload))
 	}

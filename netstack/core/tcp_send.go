@@ -68,7 +68,7 @@ func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) 
 	}
 	n := off + seg.Len
 	t := ifc.templateOf(s, hw) // not before: those who have nothing to say leave it to the others
-	t.put(ifc, b, seg.Len)
+	t.put(ifc, b, seg.Len, seg.ECN)
 	c.stats.TCPOut++
 	if b[off+tcpFlagsAt]&byte(wire.RST) != 0 {
 		c.stats.TCPResetsOut++

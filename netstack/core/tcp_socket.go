@@ -224,7 +224,7 @@ func (s *TCP) Kick() { s.kick() }
 // congestion notification (RFC 3168) and are ignored. RFC 9293 MUST-48, SHLD-21:
 // it may change while the connection is open. SHLD-22: it goes out as it is.
 // Driver's goroutine.
-func (s *TCP) SetTrafficClass(class uint8) { s.class = class &^ ecnMask }
+func (s *TCP) SetTrafficClass(class uint8) { s.class = class &^ wire.ECNMask }
 
 // SetWaiter replaces the user's end; nil: nobody is told. Driver's goroutine.
 func (s *TCP) SetWaiter(w Waiter) { s.waiter = w }

@@ -65,10 +65,15 @@ const (
 	ipv4TotalLenAt = 2
 	ipv4SumAt      = 10
 	ipv6LenAt      = 4
+
+	ipv4TOSAt      = 1
+	ipv6ClassAt    = 1 // the lower four bits of the traffic class,
+	ipv6ClassShift = 4 // which are the upper ones of the byte
 )
 
-// put writes the headers of a segment of n bytes to b.
-func (t *template) put(ifc *Interface, b []byte, n int) {
+// put writes the headers of a segment of n bytes to b, with a codepoint of RFC 3168
+// in a field that has none in the template.
+func (t *template) put(ifc *Interface, b []byte, n int, ecn wire.ECN) {
 	if t.n == wire.EthernetLen+wire.IPv4Len { // a length that the compiler knows
 		*(*[wire.EthernetLen + wire.IPv4Len]byte)(b) = [wire.EthernetLen + wire.IPv4Len]byte(t.b[:])
 	} else {
@@ -77,11 +82,13 @@ func (t *template) put(ifc *Interface, b []byte, n int) {
 	ip := b[ifc.linkLen:]
 	if t.v6 {
 		binary.BigEndian.PutUint16(ip[ipv6LenAt:], uint16(n))
+		ip[ipv6ClassAt] |= byte(ecn) << ipv6ClassShift
 		ifc.core.stats.IPv6Out++
 		return
 	}
 	binary.BigEndian.PutUint16(ip[ipv4TotalLenAt:], uint16(wire.IPv4Len+n))
-	binary.BigEndian.PutUint16(ip[ipv4SumAt:], ^fold32(t.header+uint32(n)))
+	binary.BigEndian.PutUint16(ip[ipv4SumAt:], ^fold32(t.header+uint32(n)+uint32(ecn))) // the TOS is the lower byte of a word
+	ip[ipv4TOSAt] |= byte(ecn)
 	ifc.core.stats.IPv4Out++
 }
 

@@ -63,6 +63,8 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 		}
 		id := s.conn.ID()
 		h := ipHeader{src: id.Local.Addr(), dst: id.Remote.Addr(), proto: wire.ProtoTCP, atomic: true, flow: s.flow, tos: s.class}
+		ecn := []wire.ECN{wire.NotECT, wire.ECT0, wire.ECT0}[rng.IntN(3)]
+		h.tos |= uint8(ecn)
 		off := ifc.linkLen + ipLen(h.dst)
 		n := wire.TCPLen + []int{0, rng.IntN(1400), rng.IntN(65535 - wire.IPv6Len - wire.TCPLen + 1)}[rng.IntN(3)]
 		want := make([]byte, off+n)
@@ -81,7 +83,7 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 
 		f := ifc.templateOf(s, hw)
 		require.Equal(t, off, f.n)
-		f.put(ifc, got, n)
+		f.put(ifc, got, n, ecn)
 		seg := tcp.Segment{Len: n}
 		if i%2 == 0 {
 			seg.Sum, seg.HasSum = wire.Sum(got[off:], 0), true

@@ -57,7 +57,11 @@ func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
 // ackArrived takes an acknowledgment that may be believed: what has arrived, what is
 // lost, and what follows from it.
 func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
+	echo := c.ecnOn() && s.has(wire.ECE)
 	if !news && !c.duplicate(s) && (!c.sackOn || s.h.Options.NumSACK == 0) {
+		if echo {
+			c.receiveEcho(now)
+		}
 		return
 	}
 	a := arrival{prior: c.inFlight(), fack: c.rack.fack}
@@ -86,13 +90,16 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	if c.repair(now, &a) && c.outstanding() {
 		c.armRetransmit(now) // RFC 6298 5.3
 	}
+	if echo {
+		c.receiveEcho(now)
+	}
 	// What ends a repair was sent with another window than the one there is now.
 	limited = limited && (!repairing || c.recovery.phase != congestion.Open)
 	if c.snd.left < left { // told before, by duplicates
 		a.delivered = max(a.delivered-(left-c.snd.left), 0)
 	}
 	if a.delivered > 0 || c.rate.lost > 0 {
-		c.tellController(now, &a, rtt, limited)
+		c.tellController(now, &a, rtt, limited, echo)
 		c.tuneSend()
 		c.armProbe(now)
 	}
@@ -118,8 +125,10 @@ func (c *Conn) repair(now clock.Time, a *arrival) bool {
 	return restart
 }
 
-// tellController tells the controller of an acknowledgment.
-func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, limited bool) {
+// tellController tells the controller of an acknowledgment. RFC 3168 6.1.2: the window
+// should not increase by one with ECE. While a time-out is repaired it does: the echo
+// of what was reduced for goes on until new data can take our CWR there.
+func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, limited, echo bool) {
 	r := &c.rate
 	prior := a.rate.delivered
 	appLimited := a.rate.limited
@@ -127,8 +136,8 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 	ack := congestion.Ack{
 		Acked: a.acked, Delivered: a.delivered, Lost: r.lost,
 		PriorInFlight: a.prior, InFlight: c.inFlight(), Phase: c.recovery.phase,
-		WindowLimited: limited,
-		RTT:           rtt, SRTT: c.rtt.srtt, MinRTT: c.rtt.min,
+		WindowLimited: limited && !echo, Marked: echo,
+		RTT: rtt, SRTT: c.rtt.srtt, MinRTT: c.rtt.min,
 		Rate: rate, RateInterval: interval, AppLimited: appLimited,
 		TotalDelivered: r.delivered, PriorDelivered: prior,
 	}
@@ -147,6 +156,7 @@ func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 	a.acked = acked
 	c.snd.advance(s.ack)
 	c.recovery.advance(s.ack)
+	c.ecn.until = maxSeq(c.ecn.until, s.ack-1)
 	c.rack.fack = maxSeq(c.rack.fack, s.ack)
 	if data > 0 {
 		// What is acknowledged is never sent again: it is gone.
@@ -154,7 +164,7 @@ func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 		c.stats.bytesAcked += uint64(data)
 		c.events |= EventWritable
 	}
-	if c.recovery.phase == congestion.Open {
+	if c.recovery.phase <= congestion.Reducing {
 		c.snd.dupAcks, c.snd.left = 0, 0
 	}
 	c.retries = 0

@@ -53,6 +53,12 @@ type Config struct {
 	NoWindowScale bool // nor is window scaling
 	NoSACK        bool // nor are selective acknowledgments, RFC 2018
 
+	// ECN says what connections do about explicit congestion notification, RFC 3168.
+	// The default, ECNAccept, uses it where the peer asks for it, and does not ask;
+	// ECNAsk asks as well, and SYNs go out without asking once two were lost; ECNOff
+	// does without.
+	ECN ECNMode
+
 	// NoSynCookies: what finds no place in a listener's SYN queue is dropped, and
 	// not answered with a cookie (RFC 4987 3.6). See Cookies for what cookies lose.
 	NoSynCookies bool

@@ -27,6 +27,7 @@ import (
 	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/stream"
+	"smolnet/netstack/wire"
 )
 
 // An ID names a connection: the demux key.
@@ -75,6 +76,10 @@ type Segment struct {
 	SegmentSize uint16 // not zero: a super-frame, to be cut into pieces of that payload size
 	Sum         uint16 // with HasSum: ones' complement sum of the segment
 	HasSum      bool   // see Conn.Sums
+
+	// ECN is the codepoint that the IP header of the packet is to have, and of each
+	// piece of a super-frame: NotECT or ECT0, RFC 3168 5.
+	ECN wire.ECN
 }
 
 // A Conn is one connection. Only In and Out (one reader, one writer) and
@@ -100,6 +105,7 @@ type Conn struct {
 	ackNow     bool // Send owes an acknowledgment
 	synAckDue  bool // Send owes the SYN-ACK of AcceptFast
 	sackOn     bool // both SYNs had SACK-permitted, RFC 2018 2
+	ecn        ecn
 
 	events      Events
 	failure     errno.Errno // why the connection ended; OK: it did not fail

@@ -37,6 +37,7 @@ func (c *Conn) receiveText(now clock.Time, s *segment) {
 		c.resetDue = true
 		return
 	}
+	c.noteMark(s)
 	if c.rcv.finSeen { // nothing comes after the FIN
 		p = p[:max(min(len(p), c.rcv.finSeq.Sub(s.seq)), 0)]
 		if len(p) == 0 {

@@ -32,7 +32,8 @@ func (s *stepper) receive(now clock.Time, h wire.TCP, payload []byte, short bool
 		d, taken = s.c.receiveExpected(now, &h, payload)
 	}
 	if !taken {
-		a, d = s.c.receiveStepwise(now, &h, payload)
+		seg := segment{h: &h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
+		a, d = s.c.receiveStepwise(now, &seg)
 	}
 	s.c.check()
 	return fmt.Sprint(a, d), taken
@@ -78,14 +79,16 @@ func newTwins(t *testing.T, seed uint64) *twins {
 		RecvBuffer: pick(4096, 20_000, 1<<20), DelayedAck: time.Duration(pick(0, -1)),
 		NoTimestamps: w.rng.IntN(3) == 0, NoWindowScale: w.rng.IntN(3) == 0, NoDelay: true,
 		KeepAliveIdle: time.Duration(pick(0, 1)) * time.Second, KeepAliveInterval: 100 * time.Millisecond,
-		UserTimeout: time.Duration(pick(0, 3600)) * time.Second,
+		UserTimeout: time.Duration(pick(0, 3600)) * time.Second, ECN: ECNAsk,
 	}
 	budget := int64(pick(0, 0, 64<<10))
 	active := w.rng.IntN(2) == 0
 	syn := wire.TCP{Seq: uint32(pick(5, -300)), Flags: wire.SYN, Window: 65535, Options: wire.TCPOptions{
 		MSS: 1460, HasTimestamps: true, TSVal: 100, HasWindowScale: true, WindowScale: 3,
 	}}
+	syn.Flags |= wire.TCPFlags(pick(0, int(ecnSetup)))
 	if active {
+		syn.Flags &^= wire.CWR // it agrees
 		syn.Flags |= wire.ACK
 		syn.Ack = 1001
 		syn.Window = 64000 // the next segment's, which then has no news
@@ -183,7 +186,11 @@ func (w *twins) step() {
 	switch what := rng.IntN(40); {
 	case what < 24:
 		h, payload := w.segment()
-		w.in(h, payload)
+		if rng.IntN(20) == 0 {
+			w.both(func(s *stepper) string { return fmt.Sprint(s.c.ReceiveMarked(w.now, &h, payload)) })
+		} else {
+			w.in(h, payload)
+		}
 	case what < 32:
 		w.both(func(s *stepper) string {
 			out := ""

@@ -194,6 +194,7 @@ func (c *Conn) receiveFastSyn(now clock.Time, s *segment) (wire.Drop, bool) {
 	if !s.has(wire.SYN) || s.has(wire.ACK|wire.RST) || s.seq != c.rcv.irs {
 		return wire.DropNone, false
 	}
+	c.checkOwnSynECN(s.flags)
 	if c.challenges.allow(now) {
 		c.fast.tries++
 		c.rtt.resent(c.snd.iss)

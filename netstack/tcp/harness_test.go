@@ -101,6 +101,8 @@ type harness struct {
 	ourEdge  uint32  // the connection's offer
 	ourOffer bool
 	rounding bool // the right edge may move back by less than a unit
+	marked   bool // what the peer sends next has a mark of congestion
+	sentTo   uint32
 }
 
 // A segment is what the connection sent, with relative numbers.
@@ -109,6 +111,7 @@ type segment struct {
 	data string
 	at   clock.Time
 	size uint16 // of the pieces of a super-frame
+	ecn  wire.ECN
 }
 
 // reno makes the controller whose windows are easily told in advance.
@@ -332,7 +335,13 @@ func (h *harness) in(s TCP, data ...string) (tcp.Action, wire.Drop) {
 	rel.Window, rel.Options = s.Window, s.Options
 	h.noteSegment("<", &rel, payload)
 	before := h.c.State()
-	a, d := h.c.Receive(h.now, &s, []byte(payload))
+	receive := h.c.Receive
+	if h.marked {
+		h.marked = false
+		h.note("the next one is marked")
+		receive = h.c.ReceiveMarked
+	}
+	a, d := receive(h.now, &s, []byte(payload))
 	if before == tcp.StateSynSent && h.c.State() != before && s.Flags.Has(SYN) {
 		h.peer = s.Options
 		h.negotiate()
@@ -382,7 +391,7 @@ func (h *harness) send() (segment, bool) {
 	if w.Len > len(h.buf) || w.Len < wire.TCPLen {
 		h.fail("Send wrote %d bytes to a buffer of %d", w.Len, len(h.buf))
 	}
-	s := segment{at: h.now, size: w.SegmentSize}
+	s := segment{at: h.now, size: w.SegmentSize, ecn: w.ECN}
 	payload, err := wire.ParseTCP(h.buf[:w.Len], &s.TCP)
 	if err != nil {
 		h.fail("Send wrote what cannot be read: %v", err)
@@ -437,6 +446,7 @@ func (h *harness) laws(s *segment) {
 	if n := s.HeaderLen() + len(s.data); s.size == 0 && n > h.mtu {
 		h.fail("a segment of %d bytes for an MTU of %d", n, h.mtu)
 	}
+	h.lawsOfECN(s)
 	h.lawsOfData(s)
 	if !s.Flags.Has(RST) && s.Flags.Has(ACK) {
 		h.lawsOfWindow(s)
@@ -456,6 +466,22 @@ func (h *harness) lawsOfSYN(s *segment) {
 	h.negotiate()
 	if len(s.data) > 0 {
 		h.fail("data on a SYN")
+	}
+}
+
+// lawsOfECN: RFC 3168 6.1.4 to 6.1.6, nothing but data that was never sent before may
+// be marked, and 6.1.2, so may what has CWR, which stands for itself.
+func (h *harness) lawsOfECN(s *segment) {
+	h.t.Helper()
+	fresh := len(s.data) > 0 && int32(s.Seq-h.sentTo) >= 0
+	if s.ecn != wire.NotECT && (s.ecn != wire.ECT0 || !fresh || !h.c.Info().ECN) {
+		h.fail("%v, which is no new data of a connection with ECN", s.ecn)
+	}
+	if s.Flags.Has(CWR) && !s.Flags.Has(SYN) && (s.ecn != wire.ECT0 || s.size != 0) {
+		h.fail("CWR on what is no segment of new data")
+	}
+	if end := s.Seq + uint32(len(s.data)); int32(end-h.sentTo) > 0 {
+		h.sentTo = end
 	}
 }
 

@@ -36,6 +36,7 @@ type Info struct {
 	Timestamps             bool
 	WindowScaling          bool
 	SelectiveAck           bool
+	ECN                    bool // both sides agreed on explicit congestion notification, RFC 3168
 	SendScale, RecvScale   uint8
 
 	// What is out, bytes of sequence space.
@@ -67,6 +68,9 @@ type Info struct {
 	Twice                                uint64 // and that had arrived before, all or part; counted with SelectiveAck
 	Reneged                              uint64 // times that what we had acknowledged selectively was dropped, RFC 2018 8
 	DuplicateAcks                        uint64
+	MarksReceived                        uint64 // the peer's segments that came with a mark of congestion, RFC 3168
+	MarksEchoed                          uint64 // acknowledgments in which the peer told of marks
+	MarkReductions                       uint64 // reductions of the window that came of them
 
 	// On the stack's clock; zero: never.
 	LastSent, LastReceived clock.Time // data of ours; a segment of the peer's
@@ -81,6 +85,8 @@ type counters struct {
 	timeouts, fastRecoveries             uint32 // each takes a round trip at least
 	spurious, tailProbes                 uint32
 	duplicates, reordered                uint32
+	marks, echoes                        uint64
+	markReductions                       uint32
 }
 
 // Info returns a snapshot.
@@ -97,7 +103,7 @@ func (c *Conn) Info() Info {
 		SendMSS:            c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
 		SendWindow: int(c.snd.wnd), RecvWindow: c.rcv.adv.Sub(c.rcv.nxt),
 		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(), SendBuffer: c.Out.Limit(), RecvBuffer: c.In.Limit(),
-		Timestamps: c.ts.on, WindowScaling: c.ts.scaling, SelectiveAck: c.sackOn,
+		Timestamps: c.ts.on, WindowScaling: c.ts.scaling, SelectiveAck: c.sackOn, ECN: c.ecnOn(),
 		SendScale: c.snd.scale, RecvScale: c.rcv.scale,
 		Outstanding: c.flight(), InFlight: c.inFlight(), Sacked: int(b.sacked), Lost: int(b.lost),
 		Reordering: c.rack.reordering, ReorderingWindow: c.reorderWindow(),
@@ -108,6 +114,7 @@ func (c *Conn) Info() Info {
 		Timeouts: uint64(n.timeouts), TailProbes: uint64(n.tailProbes), FastRecoveries: uint64(n.fastRecoveries),
 		Reordered: uint64(n.reordered), OutOfOrder: n.outOfOrder,
 		Twice: uint64(c.rcv.sack.duplicates), Reneged: uint64(c.rcv.sack.reneged), DuplicateAcks: n.duplicateAcks,
+		MarksReceived: n.marks, MarksEchoed: n.echoes, MarkReductions: uint64(n.markReductions),
 		LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}
 }

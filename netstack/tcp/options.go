@@ -87,6 +87,7 @@ func (c *Conn) synHeader(now clock.Time) wire.TCP {
 	h := c.header(c.snd.iss, wire.SYN)
 	h.Window = c.rcv.synWindow
 	c.putSynOptions(now, &h.Options)
+	h.Flags |= c.synECN()
 	if c.state != StateSynSent {
 		h.Flags |= wire.ACK
 		h.Ack = uint32(c.rcv.nxt)

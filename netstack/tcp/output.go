@@ -43,6 +43,9 @@ func (c *Conn) put(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags) Segme
 // headerLen and sackLen(n) long. Every such segment has the ACK, so it settles
 // what is owed of that, unless it has no room for what there is to be told.
 func (c *Conn) putBefore(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags, n int) Segment {
+	if c.ecn.echo {
+		flags |= wire.ECE
+	}
 	h := c.header(seq, flags|wire.ACK)
 	h.Ack = uint32(c.rcv.nxt)
 	h.Window = c.announce()
@@ -94,11 +97,10 @@ func addSums(a, b uint32) uint16 {
 	return uint16(x>>16 + x)
 }
 
-// sendSegment sends n bytes of Out from seq on, and the FIN if fin is set. More
+// sendSegment sends n bytes of Out from seq on with flags, such as the FIN. More
 // than a segment's worth is a super-segment. What it is cut into has its flags
 // as they should be: PSH and FIN on the last piece, and only there.
-func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) Segment {
-	var flags wire.TCPFlags
+func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, flags wire.TCPFlags) Segment {
 	var sum uint16
 	if n > 0 {
 		head := c.headerLen() + c.sackLen(n)
@@ -109,9 +111,6 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, fin bool) S
 			// other, so that pushes are merged.
 			flags |= wire.PSH
 		}
-	}
-	if fin {
-		flags |= wire.FIN
 	}
 	c.sent(now, n)
 	seg := c.putBefore(now, b, seq, flags, n)
@@ -235,6 +234,14 @@ func (c *Conn) pace(now clock.Time, n int) {
 	if c.paceFree.Sub(now) > paceQuantum {
 		c.timers[timerPace] = c.paceFree.Add(-paceQuantum)
 	}
+}
+
+// finIf returns the FIN flag if fin is set.
+func finIf(fin bool) wire.TCPFlags {
+	if fin {
+		return wire.FIN
+	}
+	return 0
 }
 
 // b2i returns 1 for true.

@@ -211,6 +211,7 @@ func (c *Conn) probeAcked(now clock.Time, s *segment, a *arrival) {
 		// a congestion control response".
 		k.probeOut = false
 		if c.recovery.phase == congestion.Open {
+			c.noteReduction()
 			c.congestion.OnCongestion(now, congestion.Loss, c.inFlight())
 			c.congestion.OnRecovered(now, c.inFlight())
 		}

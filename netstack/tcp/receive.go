@@ -17,6 +17,7 @@ type segment struct {
 	ack     Seq
 	payload []byte
 	drop    wire.Drop // what was left out of it, and why
+	marked  bool      // its packet said CE, RFC 3168
 }
 
 // len is SEG.LEN: "the number of octets occupied by the data in the segment
@@ -43,15 +44,25 @@ func (c *Conn) Receive(now clock.Time, h *wire.TCP, payload []byte) (Action, wir
 	var action Action
 	drop, ok := c.receiveExpected(now, h, payload)
 	if !ok {
-		action, drop = c.receiveStepwise(now, h, payload)
+		s := segment{h: h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
+		action, drop = c.receiveStepwise(now, &s)
 	}
 	c.check()
 	return action, drop
 }
 
+// ReceiveMarked is Receive for a segment whose packet a router has marked: the ECN of
+// its IP header is [wire.CE], RFC 3168.
+func (c *Conn) ReceiveMarked(now clock.Time, h *wire.TCP, payload []byte) (Action, wire.Drop) {
+	c.stats.segmentsReceived++
+	s := segment{h: h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload, marked: true}
+	action, drop := c.receiveStepwise(now, &s)
+	c.check()
+	return action, drop
+}
+
 // receiveStepwise is Receive for whatever segment it may be.
-func (c *Conn) receiveStepwise(now clock.Time, h *wire.TCP, payload []byte) (Action, wire.Drop) {
-	s := segment{h: h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
+func (c *Conn) receiveStepwise(now clock.Time, s *segment) (Action, wire.Drop) {
 	switch c.state {
 	case StateClosed, StateListen:
 		if s.has(wire.RST) {
@@ -59,11 +70,11 @@ func (c *Conn) receiveStepwise(now clock.Time, h *wire.TCP, payload []byte) (Act
 		}
 		return ActionReset, wire.DropNoConn // RFC 9293 3.10.7.1
 	case StateSynSent:
-		return c.receiveSynSent(now, &s)
+		return c.receiveSynSent(now, s)
 	case StateTimeWait:
-		return c.receiveTimeWait(now, &s)
+		return c.receiveTimeWait(now, s)
 	}
-	return c.receiveSegment(now, &s)
+	return c.receiveSegment(now, s)
 }
 
 // receiveSegment is RFC 9293 3.10.7.4.
@@ -293,9 +304,11 @@ func (c *Conn) receiveOwnSyn(now clock.Time, s *segment) wire.Drop {
 		s.flags &^= wire.SYN
 		s.seq++
 		c.ackNow = true
+		c.checkOwnSynECN(s.flags)
 		return wire.DropNone
 	}
 	if !s.has(wire.ACK|wire.RST) && c.challenges.allow(now) {
+		c.checkOwnSynECN(s.flags)
 		c.snd.nxt = c.snd.iss
 		c.rtt.resent(c.snd.iss)
 	}

@@ -22,6 +22,7 @@ type recovery struct {
 	firstPartial bool // no partial acknowledgment in this recovery yet
 	resend       bool // the first segment that is lost goes out whatever the window
 	reduced      bool // the controller was told, and may be told to undo it
+	marked       bool // but for a mark too, RFC 3168, and that was no mistake
 	stamped      bool // stamp is set
 	frto         frto
 	end          Seq    // RFC 6582 recover: beyond everything sent when it began
@@ -44,7 +45,7 @@ func (c *Conn) ackDuplicate(now clock.Time, a *arrival) {
 		// means that one more segment has left the network.
 		c.leave(a, min(s.left+s.mss, limit))
 	case c.recovery.phase == congestion.Timeout:
-	case s.dupAcks == dupThreshold && s.una.After(c.recovery.end):
+	case s.dupAcks == dupThreshold && (s.una.After(c.recovery.end) || c.recovery.phase == congestion.Reducing):
 		// RFC 6582 3.2 step 2: unless the acknowledgment "covers more than
 		// recover", these duplicates may come from segments that were sent
 		// again in vain after the last loss.
@@ -91,16 +92,18 @@ func (c *Conn) enterRecovery(now clock.Time, why congestion.Cause) {
 		c.stats.fastRecoveries++
 		v.resend = true
 		v.firstPartial = true
+		c.stopProbe()
+		c.armRetransmit(now)
 	}
+	v.end = c.snd.nxt
 	if v.phase == congestion.Open { // else the controller has reacted in this round trip
 		v.reduced = phase == congestion.Recovery && c.certain()
+		v.marked = phase == congestion.Reducing
 		v.repeated, v.stamped = 0, false
-		v.end = c.snd.nxt
+		c.noteReduction()
 		c.congestion.OnCongestion(now, why, c.inFlight())
 	}
 	v.phase = phase
-	c.stopProbe()
-	c.armRetransmit(now)
 }
 
 // stopProbe calls a tail loss probe off: RFC 8985 7.2, none in a recovery.
@@ -154,6 +157,9 @@ func (c *Conn) endRecovery(now clock.Time) {
 		if c.rack.persist--; c.rack.persist == 0 {
 			c.rack.windowMult = 0
 		}
+	}
+	if v.phase == congestion.Reducing {
+		v.end = c.snd.una - 1 // nothing was sent twice, RFC 6582 3.2 step 2
 	}
 	v.phase = congestion.Open
 	v.resend, v.frto = false, frtoOff

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"reflect"
 	"testing"
 
 	lang "smolnet/internal/script"
@@ -199,6 +198,9 @@ func (u *scripted) Receive(now clock.Time, s *lang.Segment) error {
 
 // receiveMarked passes a segment with its codepoint to the connection.
 func receiveMarked(c *tcp.Conn, now clock.Time, h *wire.TCP, s *lang.Segment) (tcp.Action, wire.Drop) {
+	if s.ECN == lang.CE {
+		return c.ReceiveMarked(now, h, s.Data)
+	}
 	return c.Receive(now, h, s.Data)
 }
 
@@ -263,7 +265,7 @@ func (u *scripted) Send(now clock.Time) (lang.Segment, bool, error) {
 		}
 		return lang.Segment{}, false, nil
 	}
-	s := lang.Segment{Cut: int(w.SegmentSize), ECN: markOf(w)}
+	s := lang.Segment{Cut: int(w.SegmentSize), ECN: lang.ECN(w.ECN)}
 	var err error
 	if s.Data, err = wire.ParseTCP(u.buf[:w.Len], &s.TCP); err != nil {
 		return s, false, fmt.Errorf("what was sent cannot be read: %w", err)
@@ -275,15 +277,6 @@ func (u *scripted) Send(now clock.Time) (lang.Segment, bool, error) {
 		return s, false, fmt.Errorf("a segment of %d bytes for %d", w.Len, u.payload(u.mtu))
 	}
 	return s, true, nil
-}
-
-// markOf returns the codepoint that a segment is to be sent with, as far as the
-// connection says.
-func markOf(w tcp.Segment) lang.ECN {
-	if f := reflect.ValueOf(w).FieldByName("ECN"); f.IsValid() && f.CanUint() {
-		return lang.ECN(f.Uint())
-	}
-	return lang.NotECT
 }
 
 func (u *scripted) Deadline() clock.Time {

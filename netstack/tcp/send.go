@@ -179,7 +179,7 @@ func (c *Conn) waiting(i, most int) int {
 // sendRange sends n sequence numbers from seq on, which may end with the FIN.
 func (c *Conn) sendRange(now clock.Time, b []byte, seq Seq, n int) Segment {
 	fin := c.snd.finQueued && seq.Add(n).After(c.snd.finSeq)
-	return c.sendSegment(now, b, seq, n-b2i(fin), fin)
+	return c.sendSegment(now, b, seq, n-b2i(fin), finIf(fin))
 }
 
 // sendTailProbe sends a tail loss probe, RFC 8985 7.3: new data if there is some and
@@ -199,7 +199,7 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 		seq := s.nxt
 		if c.record(now, n+b2i(fin)) {
 			k.probeEnd = s.nxt
-			return c.sendSegment(now, b, seq, n, fin), true
+			return c.sendNew(now, b, seq, n, fin), true
 		}
 	}
 	i := r.len() - 1
@@ -255,7 +255,8 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	if n > min(max(c.congestion.Window(), s.mss)-c.inFlight(), c.frtoRoom()) || c.timers[timerPace].IsSet() {
 		return Segment{}, false
 	}
-	if n == full && n < unsent && len(b) > int(c.mtu) {
+	// RFC 3168 6.1.2: CWR is for one packet, and a super-segment's is on each.
+	if n == full && n < unsent && len(b) > int(c.mtu) && !c.ecn.cwr {
 		n = c.widen(now, len(b)-c.headerLen(), unsent, flight)
 		fin = s.finQueued && n == unsent && n < int(s.wnd)-flight
 	}
@@ -263,10 +264,13 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	if !c.record(now, n+b2i(fin)) {
 		return Segment{}, false
 	}
-	if n%full != 0 && !again {
+	if again {
+		return c.sendSegment(now, b, seq, n, finIf(fin)), true
+	}
+	if n%full != 0 {
 		s.small = s.nxt
 	}
-	return c.sendSegment(now, b, seq, n, fin), true
+	return c.sendNew(now, b, seq, n, fin), true
 }
 
 // dataEnd returns the sequence number after the last byte in Out.
@@ -351,7 +355,7 @@ func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
 		if !c.record(now, n+b2i(fin)) {
 			return Segment{}, false
 		}
-		return c.sendSegment(now, b, seq, n, fin), true
+		return c.sendSegment(now, b, seq, n, finIf(fin)), true
 	}
 	if c.probesExhausted() {
 		c.fail(c.timeoutReason())
@@ -366,7 +370,7 @@ func (c *Conn) sendProbe(now clock.Time, b []byte) (Segment, bool) {
 		c.rtt.resent(s.nxt)
 	}
 	s.max = maxSeq(s.max, s.nxt+1)
-	seg := c.sendSegment(now, b, s.nxt, min(unsent, 1), unsent == 0)
+	seg := c.sendSegment(now, b, s.nxt, min(unsent, 1), finIf(unsent == 0))
 	c.timers[timerRetransmit] = 0
 	c.awaitWindow(now, 0)
 	return seg, true

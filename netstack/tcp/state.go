@@ -96,6 +96,7 @@ func (c *Conn) established(now clock.Time, rtt time.Duration) {
 	c.congestion.Start(now, congestion.Start{MSS: c.snd.mss, SynLost: lost > 1, RTT: rtt})
 	c.board.reset(c.snd.una)
 	c.recovery.end = c.snd.una - 1 // RFC 6582 3.2 step 1: "covers more than recover"
+	c.ecn.until = c.snd.una - 1
 	c.rack.fack = c.snd.una
 	c.setState(StateEstablished)
 	c.events |= EventConnected

@@ -21,6 +21,7 @@ type wireEnd struct {
 	buf   []byte
 	wire  []string // segments as bytes
 	super int      // how many super-segments there were
+	marks []wire.ECN
 }
 
 // open is a passive open by syn.
@@ -32,7 +33,7 @@ func (e *wireEnd) open(t *testing.T, cfg *tcp.Config, room int, now clock.Time, 
 
 // send takes everything that the connection has to say.
 func (e *wireEnd) send(t *testing.T, now clock.Time) {
-	e.wire = e.wire[:0]
+	e.wire, e.marks = e.wire[:0], e.marks[:0]
 	for n := 0; ; n++ {
 		require.Less(t, n, burst)
 		w, ok := e.c.Send(now, e.buf)
@@ -43,6 +44,7 @@ func (e *wireEnd) send(t *testing.T, now clock.Time) {
 		if w.SegmentSize == 0 {
 			require.LessOrEqual(t, w.Len, ethMTU)
 			e.wire = append(e.wire, string(e.buf[:w.Len]))
+			e.marks = append(e.marks, w.ECN)
 			continue
 		}
 		e.super++
@@ -66,6 +68,7 @@ func (e *wireEnd) cut(t *testing.T, w tcp.Segment) {
 		b := make([]byte, h.HeaderLen()+n)
 		copy(b[h.Put(b):], payload[:n])
 		e.wire = append(e.wire, string(b))
+		e.marks = append(e.marks, w.ECN)
 		payload = payload[n:]
 		h.Seq += uint32(n)
 	}
@@ -95,13 +98,14 @@ func runTwins(t *testing.T, seed uint64) int {
 		cfg.Congestion = func() congestion.Controller { return &paced{rate: int64(rate)} }
 	}
 	now := clock.Time(epoch)
-	syn := TCP{Seq: 77, Flags: SYN, Window: 65535, Options: Options{
+	syn := TCP{Seq: 77, Flags: SYN | wire.TCPFlags(pick(0, int(ECE|CWR))), Window: 65535, Options: Options{
 		MSS: uint16(pick(ethMSS, 536)), HasTimestamps: true, TSVal: 1, HasWindowScale: true, WindowScale: 5,
 	}}
 	var one, many wireEnd
 	one.open(t, &cfg, ethMTU, now, &syn)
 	many.open(t, &cfg, pick(4000, 30_000, 65_535), now, &syn)
 	both := func(f func(e *wireEnd)) { f(&one); f(&many) }
+	echoes := pick(0, 0, 3, 20)
 
 	peer := TCP{Seq: 78, Ack: 1001, Flags: ACK, Window: uint16(pick(65535, 20_000, 3000))}
 	sent := uint32(1001) // beyond everything that was on the wire
@@ -109,6 +113,7 @@ func runTwins(t *testing.T, seed uint64) int {
 	for step := range 150 {
 		both(func(e *wireEnd) { e.send(t, now) })
 		require.Equal(t, one.wire, many.wire, "seed %d, step %d", seed, step)
+		require.Equal(t, one.marks, many.marks, "seed %d, step %d", seed, step)
 		require.Equal(t, one.c.Info(), many.c.Info(), "seed %d, step %d", seed, step)
 		require.Equal(t, one.c.Deadline(), many.c.Deadline(), "seed %d, step %d", seed, step)
 		for _, s := range one.wire {
@@ -121,6 +126,10 @@ func runTwins(t *testing.T, seed uint64) int {
 			}
 		}
 		now = now.Add(time.Duration(rng.Int64N(int64(pick(1000, 1e6, 50e6)))))
+		peer.Flags = ACK
+		if echoes > 0 && rng.IntN(echoes) == 0 {
+			peer.Flags |= ECE
+		}
 		switch what := rng.IntN(20); {
 		case what < 8: // the peer acknowledges some, or repeats itself
 			peer.Ack += uint32(rng.IntN(int(sent-peer.Ack) + 1))

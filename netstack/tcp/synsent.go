@@ -64,6 +64,7 @@ func (c *Conn) takeSyn(now clock.Time, h *wire.TCP) {
 	c.rcv.irs = Seq(h.Seq)
 	c.rcv.nxt = c.rcv.irs + 1
 	c.takeSynOptions(now, h)
+	c.takeECN(h)
 	c.openWindow()
 	c.snd.wl1, c.snd.wl2 = Seq(h.Seq), c.snd.iss
 	// RFC 7323 2.2: "The window field in a segment where the SYN bit is set

@@ -119,6 +119,8 @@ func (c *Conn) loseAll(now clock.Time) {
 			v.frto = frtoHead // RFC 5682 2.1 step 1: not in a recovery
 		}
 		v.reduced, v.stamped, v.repeated = c.certain(), false, 0
+		v.marked = v.marked && v.phase != congestion.Open
+		c.noteReduction()
 		c.congestion.OnTimeout(now, c.flight())
 	}
 	if r.len() > 0 && r.at(0).has(recordSacked) {

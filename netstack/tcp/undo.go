@@ -80,6 +80,11 @@ func (c *Conn) undo(now clock.Time) {
 	v.resend, v.reduced, v.stamped, v.frto = false, false, false, frtoOff
 	c.snd.dupAcks, c.snd.left = 0, 0
 	c.rtt.backoff, c.retries = 0, 0
+	if v.marked { // no mistake
+		c.congestion.OnRecovered(now, c.inFlight())
+		return
+	}
+	c.forgetReduction()
 	c.congestion.OnUndo(now)
 }
 
