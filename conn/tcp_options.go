@@ -56,6 +56,14 @@ func (c *TCP) SetNoDelay(noDelay bool) error {
 	return c.set(func(tc *tcp.Conn) { tc.SetNoDelay(noDelay) })
 }
 
+// SetCork has only full segments be sent while cork is true, so that what is written
+// in pieces goes out whole: with the FIN, 200 ms after it was written, or when it is
+// taken back. The default is false. It is Linux's TCP_CORK, and goes before
+// SetNoDelay.
+func (c *TCP) SetCork(cork bool) error {
+	return c.set(func(tc *tcp.Conn) { tc.SetCork(cork) })
+}
+
 // SetTrafficClass sets the Differentiated Services field (RFC 2474) of the
 // packets that are sent from now on: IPv4's type of service, IPv6's traffic
 // class. Its lower two bits are the stack's and ignored. The error is EINVAL if

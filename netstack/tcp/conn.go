@@ -106,6 +106,7 @@ type Conn struct {
 	synAckDue  bool // Send owes the SYN-ACK of AcceptFast
 	sackOn     bool // both SYNs had SACK-permitted, RFC 2018 2
 	ecn        ecn
+	cork       cork
 
 	events      Events
 	failure     errno.Errno // why the connection ended; OK: it did not fail

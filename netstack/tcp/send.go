@@ -247,6 +247,7 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	}
 	again := s.nxt.Before(s.max)
 	if n < full && !fin && !again && c.nagle(n) {
+		c.armCork(now)
 		if n < unsent {
 			return c.awaitWindow(now, flight)
 		}
@@ -269,6 +270,7 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 	}
 	if n%full != 0 {
 		s.small = s.nxt
+		c.uncorked()
 	}
 	return c.sendNew(now, b, seq, n, fin), true
 }
@@ -293,8 +295,12 @@ func (c *Conn) silly(n int) bool {
 // nagle reports whether less than a full segment has to wait. RFC 9293 SHLD-7,
 // 3.7.4, in Minshall's variant (its appendix A.3): while a small segment is
 // unacknowledged. The end of a large write is so not held up by its beginning,
-// and still no more than one small segment is under way.
+// and still no more than one small segment is under way. With a cork, see SetCork:
+// always, for a time.
 func (c *Conn) nagle(n int) bool {
+	if c.cork.on {
+		return n > 0 && !c.cork.due
+	}
 	return n > 0 && !c.noDelay && c.snd.small.After(c.snd.una)
 }
 

@@ -26,6 +26,7 @@ const (
 	timerUser   // user timeout
 	timerLinger // FIN-WAIT-2 after Close, and TIME-WAIT
 	timerPace
+	timerCork
 	timerTrim
 	numTimers
 )
@@ -75,6 +76,8 @@ func (c *Conn) runTimers(now clock.Time) {
 			} else {
 				c.finish()
 			}
+		case timerCork:
+			c.corkTimeout()
 		case timerTrim:
 			c.trim(now)
 		}
