@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/wire"
 )
@@ -36,6 +37,7 @@ type fakeConfig struct {
 	MinRTO  time.Duration
 	Retries int
 	NoDelay bool
+	Control congestion.Factory
 	Deep    struct{ MaxMSS uint16 }
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 )
 
@@ -21,8 +22,9 @@ func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, 
 
 // SetField sets the field of the struct that target points to, by its name in
 // scripts; a dot leads into a struct that is a field. The words are its value:
-// a number, a duration, on or off, or the name of an enumeration's value. "off"
-// is the negative number that turns a number or a duration off.
+// a number, a duration, on or off, the name of an enumeration's value or of a
+// congestion controller. "off" is the negative number that turns a number or a
+// duration off.
 func SetField(target any, name string, words []string) error {
 	v, err := field(reflect.ValueOf(target).Elem(), name)
 	if err != nil {
@@ -103,6 +105,13 @@ const maxEnum = 64
 // setValue sets v to what a word says.
 func setValue(v reflect.Value, word string) error {
 	switch {
+	case v.Type() == reflect.TypeFor[congestion.Factory]():
+		f, ok := congestion.New(word)
+		if !ok {
+			return fmt.Errorf("there is no controller called %q", word)
+		}
+		v.Set(reflect.ValueOf(f))
+		return nil
 	case v.Type() == reflect.TypeFor[time.Duration]():
 		if word == "off" {
 			v.SetInt(-1)

@@ -375,6 +375,9 @@ func TestNames(t *testing.T) {
 	var cfg fakeConfig
 	require.NoError(t, SetField(&cfg, "minrto", []string{"1s"}))
 	require.Equal(t, time.Second, cfg.MinRTO)
+	require.NoError(t, SetField(&cfg, "control", []string{"reno"}))
+	require.Equal(t, "reno", cfg.Control().Name())
+	require.ErrorContains(t, SetField(&cfg, "control", []string{"vegas"}), `no controller called "vegas"`)
 	require.ErrorContains(t, SetField(&cfg, "retries.x", []string{"1"}), `no "x"`)
 	require.ErrorContains(t, SetField(&cfg, "deep", []string{"1"}), "no values of type")
 	require.False(t, HasField(&cfg, "nothing"))
