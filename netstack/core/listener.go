@@ -22,6 +22,12 @@ type ListenOptions struct {
 	// established connection, whose Waiter it sets. It must not block; the core
 	// never calls it with more than Backlog connections that were not Taken.
 	Accept func(s *TCP)
+
+	// Hold, if it is not nil, is called on the driver's goroutine in EndTurn with each
+	// connection that a SYN asks for, and the SYN waits for its Answer, a minute at
+	// most. Those that wait have places in the SYN queue; what finds none is dropped,
+	// without a cookie, and text on SYNs is not taken. It must not block.
+	Hold func(s *TCP)
 }
 
 // A Listener takes connections to a local address.
@@ -30,6 +36,7 @@ type Listener struct {
 	local      netip.AddrPort // as it was asked for, with the port
 	cfg        *tcp.Config
 	accept     func(*TCP)
+	hold       func(*TCP) // nil: SYNs are answered at once
 	backlog    int
 	halfOpen   int        // connections in SYN-RECEIVED
 	lastCookie clock.Time // when the last SYN cookie was sent
@@ -63,7 +70,7 @@ func (c *Core) ListenTCP(now clock.Time, o ListenOptions) (*Listener, error) {
 	} else if c.portTaken(a, port) {
 		return nil, errno.AddrInUse
 	}
-	l := &Listener{core: c, local: netip.AddrPortFrom(a, port), cfg: o.Config, accept: o.Accept, backlog: o.Backlog}
+	l := &Listener{core: c, local: netip.AddrPortFrom(a, port), cfg: o.Config, accept: o.Accept, hold: o.Hold, backlog: o.Backlog}
 	if l.backlog <= 0 {
 		l.backlog = DefaultBacklog
 	}
@@ -153,6 +160,11 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 		iss = old.rec.NextISS(iss)
 		defer s.conn.Succeed(&old.rec)
 		c.timeWait.forget(old)
+	}
+	if l.hold != nil {
+		s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
+		s.hold(now)
+		return wire.DropNone
 	}
 	if h.Options.HasFastOpen && l.config().FastOpen {
 		l.acceptFast(now, s, iss, in, h, payload)

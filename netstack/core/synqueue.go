@@ -91,7 +91,7 @@ func (l *Listener) config() *tcp.Config {
 // is not sure to lie beyond the old connection's numbers (RFC 9293 MAY-2).
 func (l *Listener) sendCookie(now clock.Time, in *inbound, h *wire.TCP, old *timeWait) wire.Drop {
 	c := l.core
-	if l.config().NoSynCookies || old != nil {
+	if l.config().NoSynCookies || old != nil || l.hold != nil {
 		return wire.DropListenFull
 	}
 	p, _, e := c.findPath(in.src, in.dst, in.ifc)

@@ -47,6 +47,9 @@ func (c *Core) receiveTCP(now clock.Time, in *inbound) wire.Drop {
 
 // receive passes a segment to the connection.
 func (s *TCP) receive(now clock.Time, in *inbound, h *wire.TCP, payload []byte) wire.Drop {
+	if s.held {
+		return s.receiveHeld(now, h, payload)
+	}
 	if s.halfOpen && h.Flags.Has(wire.ACK) && !h.Flags.Has(wire.RST) && s.listener.full() {
 		// As Linux does: the peer, or our own SYN-ACK, tries again until the
 		// application has come round to accept. A reset is not repeated.

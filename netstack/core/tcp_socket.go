@@ -33,6 +33,7 @@ type TCP struct {
 	halfOpen  bool // counted as half-open
 	parked    bool // waits for the neighbour path.next
 	stalled   bool // the connection has reached R1
+	held      bool // its SYN waits for Answer
 	released  bool // streams and the charge were given back
 	fast      bool // dialed: with Fast Open, until it has taught; else counted in fastOpens.pending
 
@@ -231,6 +232,14 @@ func (s *TCP) SetWaiter(w Waiter) { s.waiter = w }
 
 // deliver passes a new connection to its listener, and events to the user.
 func (s *TCP) deliver(now clock.Time, ev tcp.Events) {
+	if ev&eventHeld != 0 {
+		if s.held {
+			s.listener.hold(s)
+		}
+		if ev &^= eventHeld; ev == 0 {
+			return
+		}
+	}
 	if l := s.listener; l != nil && !s.halfOpen && ev&tcp.EventConnected != 0 {
 		s.listener = nil
 		if l.closed {
@@ -249,6 +258,7 @@ func (s *TCP) deliver(now clock.Time, ev tcp.Events) {
 
 // drop ends a connection that no user has, with a reset.
 func (s *TCP) drop(now clock.Time) {
+	s.held = false
 	s.applied |= intentAbort
 	s.conn.Abort(now)
 	s.collect(now)

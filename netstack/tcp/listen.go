@@ -22,6 +22,13 @@ func CheckListen(h *wire.TCP) (Action, wire.Drop) {
 	return ActionNone, wire.DropNone // third
 }
 
+// Discard ends a connection in SYN-RECEIVED without a word to the peer: nobody was
+// told that it existed.
+func (c *Conn) Discard() {
+	c.finish()
+	c.check()
+}
+
 // Accept is a passive OPEN by a SYN that the owner's LISTEN has checked with
 // CheckListen: the state becomes SYN-RECEIVED, and Send has a SYN-ACK. iss and
 // mtu are as for Connect. The owner keeps its LISTEN: RFC 9293 MUST-41 and
