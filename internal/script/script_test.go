@@ -301,9 +301,11 @@ write 100
 +5s > PSH 2+9 ack 1 ect0  # too late
 silent 5s   # quiet
 info send-mss 7, writes >= 1, mode idle # values
-< 1+1 ack 1
+< SYN 0 ack 1
+> next ack 7 ...
 write 600 takes 500 # and no more
-> PSH 101+500 ack 2 win 3 ect0
+> PSH 101+500 ack next win 3 ect0
+< 9+1 ack 1 # unheard of
 `
 	want := header + `
 connect   # we begin
@@ -316,10 +318,12 @@ write 100
 +1s > PSH 1+100 ack 0 ect0
 silent 2s   # quiet
 info send-mss 1460, writes >= 1, mode slow-start # values
-< 1+1 ack 1
-> 101 ack 2 sack 5:9 ect0
+< SYN 0 ack 1
+> next ack 1 ... ect0
 write 600 takes 500 # and no more
-> PSH 101+500 ack 2 win 1000 ect0
+> PSH 101+500 ack next win 1000 ect0
+< 9+1 ack 1 # unheard of
+> 601 ack 10 sack 5:9 ect0
 `
 	s, err := Parse("a.txt", []byte(was))
 	require.NoError(t, err)
