@@ -100,7 +100,7 @@ func (c *Conn) tuneRecv(now clock.Time, echo uint32) {
 	// What lay behind a gap is read at once when that is filled, and took longer to
 	// come. A measurement ends with the text that comes next, which may be late.
 	last, read := t.read, min(start-t.from, t.got)
-	read = uint32(uint64(read) * uint64(t.rtt) / uint64(elapsed))
+	read = uint32(uint64(read) * uint64(t.rtt.Microseconds()) / uint64(elapsed.Microseconds()))
 	t.since, t.from, t.got, t.read = now, start, 0, read
 	if t.rtt < tuneFloor {
 		return

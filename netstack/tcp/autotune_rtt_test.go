@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -53,13 +54,13 @@ func TestTunedBuffer(t *testing.T) {
 		{-1, 0, defaultBuffer, defaultMaxBuffer},
 		{0, -1, defaultBuffer, 0},
 		{0, 64 << 20, defaultBuffer, 64 << 20},
-		{0, 1 << 40, defaultBuffer, maxBuffer},
+		{0, math.MaxInt, defaultBuffer, maxBuffer},
 		{0, 1, minBuffer, 0},
 		{0, 100_000, 100_000, 0},
 		{0, defaultBuffer, defaultBuffer, 0},
 		{1, 0, minBuffer, 0},
 		{100_000, 64 << 20, 100_000, 0},
-		{1 << 40, 0, maxBuffer, 0},
+		{math.MaxInt, 0, maxBuffer, 0},
 	} {
 		size, bound := tunedBuffer(tt.fixed, tt.most)
 		require.Equal(t, tt.size, size, "%+v", tt)

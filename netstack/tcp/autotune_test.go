@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -169,7 +170,7 @@ func TestSetBuffersEndsGrowth(t *testing.T) {
 	require.Equal(t, 1<<10, h.c.Out.Limit())
 	require.Equal(t, 1<<10, h.c.In.Limit())
 	h.wantEvents(tcp.EventWritable)
-	h.c.SetSendBuffer(1 << 40)
+	h.c.SetSendBuffer(math.MaxInt)
 	require.Equal(t, 1<<30, h.c.Out.Limit())
 }
 
