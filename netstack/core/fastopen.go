@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// maxFastServers is how many servers a client remembers, RFC 7413 4.1.3.
+	// maxFastServers is how many servers a client remembers: RFC 7413 4.1.3, it has to
+	// cache their cookies.
 	maxFastServers = 1024
 
 	// A server with which Fast Open has failed is left alone with it for
@@ -32,8 +33,9 @@ const (
 	fastHold = time.Minute
 )
 
-// A fastPath is what Fast Open works on or not: RFC 7413 4.1.3.1, "the source and
-// destination IP addresses and ports", ours being always another.
+// A fastPath is what Fast Open works on or not. RFC 7413 4.1.3.1: it is to be off for
+// "the source and destination IP addresses and ports", ours being always another.
+// RFC 7413 4.1.3: there is one cookie for a pair of addresses, the most recent.
 type fastPath struct {
 	local  netip.Addr
 	remote netip.AddrPort
@@ -132,6 +134,8 @@ func (f *fastOpens) learn(now clock.Time, p fastPath, r *tcp.FastResult, failed 
 		v = f.add(p)
 	}
 	if r.Cookie.Len > 0 {
+		// RFC 7413 4.2.2: a cookie in the SYN-ACK is newer than ours. RFC 7413 4.1.3:
+		// the MSS is kept with it.
 		v.know = r.FastOpen
 	}
 	// RFC 7413 4.1.3.1: no answer, an error, or one that neither takes the text nor
@@ -243,6 +247,8 @@ func (s *TCP) learnFast(now clock.Time, connected bool) {
 // that the SYN-ACK brings.
 func (l *Listener) acceptFast(now clock.Time, s *TCP, iss tcp.Seq, in *inbound, h *wire.TCP, payload []byte) bool {
 	c := l.core
+	// RFC 7413 4.2.2: with an invalid cookie only the SYN is acknowledged. RFC 7413
+	// 4.2.2: with a valid one its text is accepted.
 	good, fresh := c.fast.keys.Check(now, in.dst, in.src, &h.Options)
 	taken := false
 	switch {
@@ -252,7 +258,7 @@ func (l *Listener) acceptFast(now clock.Time, s *TCP, iss tcp.Seq, in *inbound, 
 		}
 	case len(payload) == 0:
 	case !c.fast.room(now, c.cfg.Limits.FastOpenPending):
-		// RFC 7413 5.1: "the server resorts to 3WHS".
+		// RFC 7413 4.2: with too many pending, Fast Open is off for further ones.
 		c.stats.TCPFastOpenOverflow++
 	default:
 		s.conn.AcceptFast(now, iss, int(s.path.mtu)-int(s.ipLen), h, payload)

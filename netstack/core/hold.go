@@ -9,6 +9,7 @@ import (
 	"smolnet/netstack/clock"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
+	"smolnet/phy"
 )
 
 // An Answer is what becomes of a SYN that is held back, see ListenOptions.Hold.
@@ -61,6 +62,13 @@ func (s *TCP) discard(now clock.Time) {
 	s.conn.Discard()
 	s.collect(now)
 	s.enqueue() // to be released
+}
+
+// expireHold is TCP.send for a connection that is held back: nobody but its timer has
+// it asked.
+func (s *TCP) expireHold(now clock.Time) (int, phy.Offload) {
+	s.discard(now)
+	return 0, phy.Offload{}
 }
 
 // receiveHeld is TCP.receive for a connection that is held back: only a reset

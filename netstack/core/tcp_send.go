@@ -19,9 +19,8 @@ const (
 // the place where the connection writes TCP header and data, all of it once.
 func (s *TCP) send(now clock.Time, ifc *Interface, b []byte) (int, phy.Offload) {
 	c := s.core
-	if s.held { // nobody but the timer puts it here
-		s.discard(now)
-		return 0, phy.Offload{}
+	if s.held {
+		return s.expireHold(now)
 	}
 	if s.path.gen != c.gen && !s.reroute(now) {
 		return 0, phy.Offload{} // it is another interface's now

@@ -30,8 +30,8 @@ const (
 	fastCookieLen = 8
 
 	// fastKeyLife is how long the server makes cookies with one key; those of the
-	// key before are good too, and are renewed. RFC 7413 4.1.2: the server "expires
-	// cookies" by that.
+	// key before are good too, and are renewed. RFC 7413 4.1.2: cookies
+	// expire by that.
 	fastKeyLife = clock.Time(time.Hour)
 )
 
@@ -43,8 +43,10 @@ type FastKeys struct{ key siphash.Key }
 // take each other's.
 func NewFastKeys(key siphash.Key) *FastKeys { return &FastKeys{key} }
 
-// Make returns the cookie for a client, RFC 7413 4.1.2: a MAC over the addresses. The
-// client's port and time play no part, but for the key's period.
+// Make returns the cookie for a client. RFC 7413 4.1.2: it authenticates the source
+// address. RFC 7413 4.1.2: nobody without the key can forge one. RFC 7413 4.1.2: it is
+// fast to make, a MAC over both addresses; the client's port plays no part, nor time
+// but for the key's period.
 func (k *FastKeys) Make(now clock.Time, server, client netip.Addr) FastCookie {
 	return k.of(int64(now/fastKeyLife), server, client)
 }
@@ -100,6 +102,7 @@ type fastOpen struct {
 // ConnectFast is Connect with Fast Open: the SYN has what is in Out, as far as one
 // segment holds it, if fo has a cookie; else it asks for one.
 func (c *Conn) ConnectFast(now clock.Time, iss Seq, mtu int, fo FastOpen) {
+	// RFC 7413 4.2.1: without a cookie, the request is an empty option.
 	c.fast = &fastOpen{client: true, cookie: fo.Cookie}
 	c.fast.result.MSS = fo.MSS
 	c.Connect(now, iss, mtu)
@@ -124,7 +127,7 @@ func (c *Conn) FastResult() (FastResult, bool) {
 func (c *Conn) FastPending() bool { return c.fast != nil && c.fast.pending }
 
 // OfferFast has the SYN-ACK of a connection that was just accepted give the peer a
-// cookie.
+// cookie. RFC 7413 4.2.1: the server may grant one in its SYN-ACK.
 func (c *Conn) OfferFast(cookie FastCookie) {
 	if c.fast == nil {
 		c.fast = new(fastOpen)
@@ -142,6 +145,8 @@ func (c *Conn) AcceptFast(now clock.Time, iss Seq, mtu int, syn *wire.TCP, paylo
 	s := &c.snd
 	s.una, s.nxt, s.max = iss+1, iss+1, iss+1
 	s.small, s.resentTo, s.limitedTo = s.una, s.una, s.una
+	// RFC 7413 4.2.2: the server's response may go before the handshake is over. RFC 7413
+	// 4.2.2: until then it keeps to the initial congestion window.
 	c.established(now, 0)
 	c.fast = &fastOpen{pending: true}
 	c.synAckDue = true
@@ -221,19 +226,24 @@ func (c *Conn) acceptFastAck(now clock.Time, s *segment) (Action, wire.Drop) {
 }
 
 // putFastOpen adds to our SYN or SYN-ACK what Fast Open has to say, and returns how
-// much of Out goes with it in b. RFC 7413 4.1.3.1 and 4.2.1: a SYN that has to be repeated
-// does without, as it may be what some middlebox did not like.
+// much of Out goes with it in b. RFC 7413 4.2.2: after a timeout the SYN is plain, without
+// option and text, as they may be what some middlebox did not like.
 func (c *Conn) putFastOpen(h *wire.TCP, b []byte) int {
 	f, o := c.fast, &h.Options
 	if f == nil || f.client && c.snd.max != c.snd.iss || !f.client && f.cookie.Len == 0 {
+		return 0
+	}
+	// RFC 7413 4.2.1, 4.2.2: a SYN-ACK that was lost goes out again plain, too.
+	if !f.client && (f.tries > 0 || c.retries > 0) {
 		return 0
 	}
 	o.HasFastOpen, o.FastOpenLen, o.FastOpenCookie = true, f.cookie.Len, f.cookie.Bytes
 	if !f.client || f.cookie.Len == 0 {
 		return 0
 	}
-	// RFC 7413 4.1.3: the text fits the MSS that the server announced before, or
-	// the default; the options count, RFC 6691 2.
+	// RFC 7413 4.2.2: a client with a cookie sends SYN data, which fits the MSS that the
+	// server announced before, or the default; the options count. RFC 7413 4.2.2: without
+	// room for any there is none.
 	mss := f.result.MSS
 	if mss == 0 {
 		mss = c.peerMSS
@@ -244,7 +254,8 @@ func (c *Conn) putFastOpen(h *wire.TCP, b []byte) int {
 }
 
 // takeFastAnswer takes what the SYN-ACK says to a SYN of Fast Open, and
-// acknowledges of its text. What is not acknowledged was as good as not sent.
+// acknowledges of its text. RFC 7413 4.2.2: the client sends again the data that is not
+// acknowledged; it is as good as not sent.
 func (c *Conn) takeFastAnswer(h *wire.TCP, ack Seq) {
 	f := c.fast
 	if f == nil || !f.client {
