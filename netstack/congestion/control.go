@@ -112,7 +112,9 @@ func (c *control) observe(a *Ack) (grow bool, n int) {
 		n = amount(a.Delivered)
 		return n > 0, n
 	default:
-		if c.repair == reducing {
+		if a.Phase == Reducing {
+			c.prr = prr{} // it begins with a loss
+		} else if c.repair == reducing {
 			if w, ok := c.prr.ack(a, int(c.target), int(c.mss)); ok {
 				c.setWindow(w)
 			}
@@ -145,6 +147,9 @@ func (c *control) save() {
 }
 
 // reduce begins a reduction to target, which PRR carries out.
+//
+// A mark reduces the window at once, RFC 3168 6.1.2: what PRR would let out meanwhile
+// meets the very queue that has marked, and marks on that have the window reduced twice.
 func (c *control) reduce(target int, why Cause, inFlight int) {
 	c.save()
 	// RFC 5681 3.1, (4), RFC 9438 4.6: two segments at least, but a mark goes on to
@@ -156,6 +161,10 @@ func (c *control) reduce(target int, why Cause, inFlight int) {
 	c.target = int32(min(max(target, int(c.mss)), maxWindow))
 	c.repair = reducing
 	c.prr = prr{}
+	if why == Mark {
+		c.setWindow(int(c.target))
+		return
+	}
 	// RFC 9937 6.2: one segment, the lost one, goes out at once, or with the first
 	// acknowledgment if more than the target is in flight.
 	c.setWindow(min(sum(amount(inFlight), int(c.mss)), int(c.target)))

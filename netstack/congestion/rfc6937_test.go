@@ -116,10 +116,12 @@ func TestPRRForcedRetransmit(t *testing.T) {
 	require.Equal(t, 5*testMSS, r.Window(), "nothing is delivered")
 }
 
-// A mark reduces by the same rule, in one round trip.
-func TestPRRReducing(t *testing.T) {
+// A mark reduces the window at once, RFC 3168 6.1.2; a loss in the same round trip
+// begins to be repaired with what is in flight then.
+func TestMarkReducesAtOnce(t *testing.T) {
 	r := at(new(Reno), 20, 20)
 	r.OnCongestion(testNow, Mark, 19*testMSS)
+	require.Equal(t, 10*testMSS, r.Window())
 	pipe, sent := 20, 0
 	for range 20 {
 		pipe--
@@ -131,6 +133,9 @@ func TestPRRReducing(t *testing.T) {
 	}
 	require.Equal(t, 10, sent)
 	require.Equal(t, 10, pipe)
+	a := Ack{Phase: Recovery, Acked: testMSS, Delivered: testMSS, Lost: testMSS, PriorInFlight: 10 * testMSS, InFlight: 8 * testMSS}
+	r.OnAck(testNow, a)
+	require.Equal(t, 9*testMSS, r.Window(), "the lost one goes out again")
 	r.OnRecovered(testNow, 10*testMSS)
 	require.Equal(t, 10*testMSS, r.Window())
 }
