@@ -28,7 +28,7 @@ const (
 
 	// minPacedRTT is the least smoothed round-trip time at which segments are
 	// paced: below it the timers of the machine are coarser than the gaps.
-	minPacedRTT = time.Millisecond
+	minPacedRTT = 4 * time.Millisecond
 )
 
 // A repair is what a controller is at since it was told of congestion.

@@ -154,11 +154,11 @@ func TestPacing(t *testing.T) {
 		require.EqualValues(t, 12*testMSS, c.PacingRate())
 		c.OnCongestion(testNow, Loss, 0)
 		require.GreaterOrEqual(t, c.PacingRate(), int64(c.SlowStartThreshold()), "%s: PRR spreads", c.Name())
-		c.OnAck(testNow, Ack{SRTT: time.Millisecond - 1})
+		c.OnAck(testNow, Ack{SRTT: minPacedRTT - 1})
 		require.Zero(t, c.PacingRate(), "%s: too short", c.Name())
 
-		c.Start(testNow, Start{MSS: testMSS, RTT: time.Millisecond, Window: maxWindow})
-		require.InDelta(t, float64(maxWindow)*1200, c.PacingRate(), 1000)
+		c.Start(testNow, Start{MSS: testMSS, RTT: minPacedRTT, Window: maxWindow})
+		require.InDelta(t, float64(maxWindow)*1.2/minPacedRTT.Seconds(), c.PacingRate(), 1000)
 	}
 	for _, c := range lossBased() {
 		c.Start(testNow, Start{MSS: testMSS, RTT: time.Second})

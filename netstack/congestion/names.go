@@ -1,13 +1,14 @@
 package congestion
 
 // New returns what makes controllers of a name: "bbr" ([BBR]), "cubic" ([Cubic]),
-// "none" ([None]) or "reno" ([Reno]). Those that have a field Pacing do not pace. !ok: there is no such controller.
+// "none" ([None]) or "reno" ([Reno]). CUBIC paces, Reno does not. !ok: there is no such
+// controller.
 func New(name string) (f Factory, ok bool) {
 	switch name {
 	case "bbr":
 		return func() Controller { return new(BBR) }, true
 	case "cubic":
-		return func() Controller { return new(Cubic) }, true
+		return func() Controller { return &Cubic{Pacing: true} }, true
 	case "reno":
 		return func() Controller { return new(Reno) }, true
 	case "none":

@@ -145,6 +145,7 @@ type Conn struct {
 	// What is rarely needed.
 	lastResent  clock.Time // data, not for the first time
 	paceFree    clock.Time // when a paced sender has made up for what it sent
+	paceFired   clock.Time // when it went on, the last time it had to wait
 	userTimeout time.Duration
 	mtu         int32 // path's limit on header and data, bytes
 	challenges  limiter
@@ -217,7 +218,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	if cfg.Congestion != nil {
 		c.congestion = cfg.Congestion()
 	} else {
-		c.congestion = new(congestion.Cubic)
+		c.congestion = &congestion.Cubic{Pacing: true}
 	}
 }
 

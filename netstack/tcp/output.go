@@ -10,8 +10,8 @@ import (
 	"smolnet/netstack/wire"
 )
 
-// paceQuantum is how far a paced sender may run ahead of its rate: clocks are
-// too coarse to time every segment.
+// paceQuantum is how far a paced sender may run ahead of its rate, and how far it
+// may catch up with it: clocks are too coarse to time every segment, and late.
 const paceQuantum = time.Millisecond
 
 // header returns a header with what all segments of the connection share. RFC
@@ -229,11 +229,26 @@ func (c *Conn) pace(now clock.Time, n int) {
 	if rate <= 0 {
 		return
 	}
-	cost := time.Duration(int64(n) * int64(time.Second) / rate)
-	c.paceFree = max(c.paceFree, now).Add(cost)
-	if c.paceFree.Sub(now) > paceQuantum {
-		c.timers[timerPace] = c.paceFree.Add(-paceQuantum)
+	// As if the pieces of a super-segment had gone one by one.
+	mss := c.snd.mss
+	cost := time.Duration(int64(n/mss)*(int64(mss)*int64(time.Second)/rate) + int64(n%mss)*int64(time.Second)/rate)
+	c.paceFree = max(c.paceFree, c.paceFrom(now)).Add(cost)
+	if q := c.paceQuantum(); c.paceFree.Sub(now) > q {
+		c.timers[timerPace] = c.paceFree.Add(-q)
 	}
+}
+
+// paceQuantum returns how far the connection may run ahead of its rate.
+func (c *Conn) paceQuantum() time.Duration { return max(paceQuantum, c.cfg.TimerSlack) }
+
+// paceFrom returns from when on what was not sent may be made up for: who has waited
+// for a timer that came late makes up for all of it, up to half a round trip.
+func (c *Conn) paceFrom(now clock.Time) clock.Time {
+	from := now.Add(-c.paceQuantum())
+	if c.paceFired == now {
+		from = min(from, now.Add(-c.rtt.srtt/2))
+	}
+	return from
 }
 
 // finIf returns the FIN flag if fin is set.

@@ -78,7 +78,7 @@ func (c *Conn) burst(now clock.Time, window, want int) int {
 // paceRoom returns how much a paced sender may send at once before it has to
 // wait, to the end of the segment that uses it up.
 func (c *Conn) paceRoom(now clock.Time, rate int64) int {
-	ahead := max(c.paceFree.Sub(now), 0)
-	free := float64(paceQuantum-ahead) * float64(rate) / float64(time.Second)
+	ahead := max(c.paceFree, c.paceFrom(now)).Sub(now)
+	free := float64(c.paceQuantum()-ahead) * float64(rate) / float64(time.Second)
 	return (int(min(max(free, 0), maxMTU))/c.snd.mss + 1) * c.snd.mss
 }

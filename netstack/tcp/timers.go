@@ -78,6 +78,8 @@ func (c *Conn) runTimers(now clock.Time) {
 			}
 		case timerCork:
 			c.corkTimeout()
+		case timerPace:
+			c.paceFired = now
 		case timerTrim:
 			c.trim(now)
 		}
