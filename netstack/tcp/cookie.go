@@ -120,6 +120,8 @@ func (k *Cookies) Answer(now clock.Time, id ID, cfg *Config, pool *stream.Pool, 
 	*out = c.synHeader(now)
 	if c.ts.on {
 		out.Options.TSVal = stamp(out.Options.TSVal, stampOf(&c, out.Flags))
+	} else {
+		out.Flags &^= wire.ECE // what cannot be remembered is not agreed to
 	}
 }
 

@@ -148,6 +148,19 @@ func TestCookieRounds(t *testing.T) {
 	}
 }
 
+// ECN is agreed to where it can be remembered, and holds then.
+func TestCookieECN(t *testing.T) {
+	for _, stamps := range []bool{true, false} {
+		h := newCookieTest()
+		syn := h.syn(wire.TCPOptions{MSS: 1460, HasTimestamps: stamps})
+		syn.Flags |= wire.ECE | wire.CWR
+		got := h.answer(syn)
+		require.Equal(t, stamps, got.Flags.Has(wire.ECE))
+		require.False(t, got.Flags.Has(wire.CWR))
+		require.Equal(t, stamps, h.accept(t, h.ack(&got)).ecn.on)
+	}
+}
+
 // An ECN-setup SYN can be told from others by an echoed timestamp.
 func TestCookieStamp(t *testing.T) {
 	for val := uint32(0); val < 300; val++ {
