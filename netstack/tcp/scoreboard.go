@@ -64,24 +64,24 @@ func (c *Conn) takeSacks(now clock.Time, s *segment, a *arrival) {
 		first = 1
 	}
 	b := &c.board
+	var believed [len(b.known)]span
 	for i := first; i < len(blocks); i++ {
-		k := span{maxSeq(Seq(blocks[i].Start), s.ack), Seq(blocks[i].End)}
-		if !k.start.Before(k.end) || k.end.After(c.snd.nxt) || Seq(blocks[i].Start).Before(c.snd.una) {
+		k := span{Seq(blocks[i].Start), Seq(blocks[i].End)}
+		if k.start.Before(c.snd.una) || !k.start.Before(c.snd.nxt) || k.end.After(c.snd.nxt) {
 			continue
 		}
+		if k.start = maxSeq(k.start, s.ack); !k.start.Before(k.end) {
+			continue
+		}
+		news := k
 		for _, known := range b.known {
-			k = k.without(known)
+			news = news.without(known)
 		}
-		if k.start.Before(k.end) {
-			c.sackRange(now, k, a)
-		}
-	}
-	for i := range b.known {
-		b.known[i] = span{}
-		if j := first + i; j < len(blocks) && !Seq(blocks[j].End).After(c.snd.nxt) {
-			b.known[i] = span{Seq(blocks[j].Start), Seq(blocks[j].End)}
+		if all := c.sackRange(now, news, a); all && i-first < len(believed) {
+			believed[i-first] = k
 		}
 	}
+	b.known = believed
 }
 
 // without returns what of s does not lie in known, if known covers an end of it,
@@ -124,39 +124,40 @@ func (c *Conn) takeDsack(ack Seq, blocks []wire.SACKBlock, a *arrival) bool {
 	return true
 }
 
-// sackRange marks a range as arrived.
-func (c *Conn) sackRange(now clock.Time, k span, a *arrival) {
+// sackRange marks a range as arrived. It reports false if there was no memory to tell
+// all of it from what has not arrived, which is then left as it was.
+func (c *Conn) sackRange(now clock.Time, k span, a *arrival) bool {
 	b := &c.board
 	r := &b.records
+	all := true
 	for i := r.find(k.start); i < r.len(); i++ {
 		rec := r.at(i)
 		if !rec.start.Before(k.end) {
-			return
+			break
 		}
 		if rec.has(recordSacked) {
 			continue
 		}
 		if rec.start.Before(k.start) {
 			if !r.split(c.pool, i, k.start) {
-				continue // that much is not believed
+				all = false
+				continue
 			}
 			i++
 			rec = r.at(i)
 		}
 		if rec.end.After(k.end) {
-			if !c.sackHead(i, k.end) {
-				return
+			if !r.split(c.pool, i, k.end) {
+				return false
 			}
 			rec = r.at(i)
 		}
 		c.arrived(now, rec, a)
 		b.pieces += int32(c.pieces(rec.len()))
-		b.mark(rec, rec.flags&^(recordLost|recordResent)|recordSacked)
+		b.mark(rec, rec.flags&^(recordLost|recordResent|recordPartly)|recordSacked)
 	}
+	return all
 }
-
-// sackHead cuts record number i at seq.
-func (c *Conn) sackHead(i int, seq Seq) bool { return c.board.records.split(c.pool, i, seq) }
 
 // takeCumulative removes everything below ack from the scoreboard.
 func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
@@ -178,6 +179,9 @@ func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
 		b.count(&part, -1)
 		if !whole {
 			rec.start = ack
+			if rec.has(recordPartly) {
+				c.markLost(rec)
+			}
 			break
 		}
 		r.pop()
@@ -207,7 +211,7 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 // (if it was on its way again) once more.
 func (c *Conn) markLost(rec *record) {
 	b := &c.board
-	b.mark(rec, rec.flags&^recordResent|recordLost)
+	b.mark(rec, rec.flags&^(recordResent|recordPartly)|recordLost)
 	b.waitFrom = minSeq(b.waitFrom, rec.start)
 	c.rate.lost += rec.len()
 }

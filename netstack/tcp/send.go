@@ -191,7 +191,6 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 		return Segment{}, false
 	}
 	k.probeOut = true
-	c.stats.tailProbes++
 	room := min(c.segmentRoom(b), int(s.wnd)-c.flight())
 	if n := min(c.dataEnd().Sub(s.nxt), room); n > 0 {
 		k.probeRepeats = false
@@ -199,18 +198,22 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 		seq := s.nxt
 		if c.record(now, n+b2i(fin)) {
 			k.probeEnd = s.nxt
+			c.stats.tailProbes++
 			return c.sendNew(now, b, seq, n, fin), true
 		}
 	}
 	i := r.len() - 1
-	if n := r.at(i).len(); n > s.mss && r.split(c.pool, i, r.at(i).end.Add(-s.mss)) {
+	full := c.segmentRoom(b)
+	if n := r.at(i).len(); n > full && r.split(c.pool, i, r.at(i).end.Add(-full)) {
 		i++
 	}
-	if r.at(i).len() > s.mss || r.at(i).has(recordSacked) {
+	// RFC 9293 SHLD-16: old data goes out within the window only.
+	if last := r.at(i); last.len() > full || last.has(recordSacked) || last.end.After(s.una.Add(int(s.wnd))) {
 		k.probeOut = false
 		return Segment{}, false
 	}
 	k.probeRepeats, k.probeEnd = true, s.nxt
+	c.stats.tailProbes++
 	seq := r.at(i).start
 	return c.sendRange(now, b, seq, c.repeat(now, i, r.at(i).len())), true
 }
