@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/netsim"
 	"smolnet/netstack/tcp"
 )
@@ -39,7 +40,13 @@ type controller struct {
 // controllers are the ones that tables compare. All that the tests know of how one
 // is chosen is here.
 func controllers() []controller {
-	return []controller{{"default", func(*tcp.Config) {}}}
+	var all []controller
+	for _, name := range []string{"cubic", "bbr"} {
+		if f, ok := congestion.New(name); ok {
+			all = append(all, controller{name, func(c *tcp.Config) { c.Congestion = f }})
+		}
+	}
+	return all
 }
 
 // A figure is what was measured, and what it is measured against.

@@ -22,7 +22,7 @@ var (
 const (
 	realTime       = 20 * time.Second
 	realTimeBuffer = 4 << 20
-	realTimeRuns   = 3
+	realTimeRuns   = 1
 )
 
 func TestRealTimeTable(t *testing.T) {

@@ -1,0 +1,5 @@
+//go:build !invariants
+
+package netsim_test
+
+const invariants = false
