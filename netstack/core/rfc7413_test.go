@@ -479,6 +479,7 @@ func TestFastOpenPending(t *testing.T) {
 func TestFastOpenReset(t *testing.T) {
 	w, h, srv, cookie := fastServer(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.FastOpenPending = 1 })
 	w.in(h, fastSyn(h, 10, cookie, "hello"), fromX(h, 10, 106, 0, wire.RST, ""))
+	require.Empty(t, h.take(), "it is over before there was an answer")
 	for _, after := range []struct {
 		wait time.Duration
 		want int

@@ -71,6 +71,7 @@ func (c *Conn) setState(s State) {
 	c.shared.close()
 	c.dropAhead()
 	c.rcv.dupAcks = 0
+	c.synAckDue = false
 	c.recovery.resend = false
 	c.rack.probeDue = false
 	c.board.reset(c.snd.una)
