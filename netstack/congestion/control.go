@@ -236,12 +236,13 @@ func (c *control) SlowStartThreshold() int { return int(c.ssthresh) }
 // double it, and a fifth more elsewhere, so that the window and not the rate is the
 // limit; the factors are Linux's.
 func (c *control) pacingRate() int64 {
-	if c.srtt < minPacedRTT {
-		return 0
-	}
 	w := int64(c.window)
 	if c.repair == reducing {
 		w = max(w, int64(c.target)) // PRR spreads what goes out already
+	}
+	// What may go out at once when a connection begins (RFC 6928) may do so later.
+	if c.srtt < minPacedRTT || w <= int64(initialWindow(int(c.mss))) {
+		return 0
 	}
 	if c.window < c.ssthresh/2 {
 		w *= 2

@@ -257,6 +257,10 @@ func (h *Host) turn() {
 		h.ifc.Receive(now, phy.Frame{Data: p.data()})
 		h.sim.give(p)
 	}
+	// Applications are as fast as can be: what they read is read before it is
+	// acknowledged, and what they answer goes with the acknowledgment.
+	h.core.EndTurn(now)
+	h.core.BeginTurn(now)
 	room := h.send(now)
 	h.core.EndTurn(now)
 	h.inTurn = false
