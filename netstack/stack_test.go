@@ -99,6 +99,7 @@ func TestConfigErrors(t *testing.T) {
 		{"RTO", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{MinRTO: 2, MaxRTO: 1}}, "TCP.MinRTO"},
 		{"negative time", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{InitialRTO: -1}}, "TCP.InitialRTO"},
 		{"negative count", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{SynRetries: -1}}, "TCP.SynRetries"},
+		{"ECN", netstack.Config{Device: dev(phy.MediumIP), TCP: netstack.TCPConfig{ECN: netstack.ECNOff + 1}}, "TCP.ECN"},
 		{"randomness", netstack.Config{Device: dev(phy.MediumIP), Rand: errReader{}}, "Rand"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func mark(b []byte) {
 	b[10], b[11] = byte(sum>>8), byte(sum)
 }
 
-// RFC 3168 5 and 6.1.4: in the IP headers of both versions new data has ECT(0), and nothing
+// RFC 3168 5: senders use ECT(0). RFC 3168 5 and 6.1.4: in the IP headers of both versions new data has ECT(0), and nothing
 // else has; traffic class and hop limit are what they are without. A mark in the IP header
 // gets to the connection: it is echoed, and answered.
 func TestECN(t *testing.T) {

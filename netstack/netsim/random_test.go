@@ -119,6 +119,7 @@ func (d draw) tcp(idle bool) *tcp.Config {
 		cfg.KeepAliveIdle, cfg.KeepAliveInterval = randomIdle, randomIdle/10
 	}
 	one(d, controllers()...).use(&cfg)
+	cfg.ECN = one(d, tcp.ECNAccept, tcp.ECNAsk, tcp.ECNAsk, tcp.ECNOff)
 	return &cfg
 }
 

@@ -112,7 +112,6 @@ func (k *Cookies) Answer(now clock.Time, id ID, cfg *Config, pool *stream.Pool, 
 	if c.ts.on {
 		out.Seq = k.seal(id, c.rcv.irs, slot, bits, stampedBits)
 	} else {
-		c.ecn = ecn{} // there is no place for it
 		bits |= uint32(scaleCode(&c))<<scaleShift | uint32(b2i(c.sackOn))*sackBit
 		out.Seq = k.seal(id, c.rcv.irs, slot, bits, bareBits)
 	}

@@ -145,9 +145,9 @@ func (c *Conn) noteMark(s *segment) {
 
 // receiveEcho takes an acknowledgment with ECE, with SND.UNA already moved.
 //
-// RFC 3168 6.1.2: the window is reduced as after a loss, but not "more than once every
-// window of data", whatever the reason was. The echo goes on until our CWR has got
-// there, and that is behind ecn.until.
+// RFC 3168 5: a mark (CE) is answered as a loss would be. RFC 3168 6.1.2: the window is
+// reduced, but not "more than once every window of data", whatever the reason was. The
+// echo goes on until our CWR has got there, and that is behind ecn.until.
 func (c *Conn) receiveEcho(now clock.Time) {
 	v := &c.recovery
 	c.stats.echoes++
@@ -182,9 +182,10 @@ func (c *Conn) receiveEcho(now clock.Time) {
 	}
 }
 
-// noteReduction is called whenever the controller is told to reduce its window. RFC
-// 3168 6.1.2: "for any reason (because of a retransmit timeout, a Fast Retransmit, or
-// in response to an ECN Notification)", the next new data after the reduction has CWR.
+// noteReduction is called whenever the controller is told to reduce its window.
+//
+// RFC 3168 6.1.2: the first new data after a reduction has CWR, whatever it was for,
+// "a retransmit timeout, a Fast Retransmit, or in response to an ECN Notification".
 func (c *Conn) noteReduction() {
 	c.ecn.cwr = c.ecn.on
 	c.ecn.until = c.snd.nxt
@@ -200,7 +201,9 @@ func (c *Conn) forgetReduction() {
 // sendNew sends n bytes of Out from seq on that were never sent before, and the FIN if
 // fin is set.
 //
-// RFC 3168 6.1.5: retransmissions have no ECT. RFC 3168 6.1.6: nor have window probes, as
+// RFC 3168 6.1.2: new data segments have ECT. RFC 3168 5.2: what is not missed when it is
+// lost has none. RFC 3168 6.1.5: retransmissions have no ECT. RFC 3168 6.1.2: nor have
+// retransmissions CWR. RFC 3168 6.1.6: nor have window probes, as
 // a mark on what lies outside of the receiver's window would be lost. RFC 3168 6.1.4: nor
 // have pure acknowledgments. All these are not sent by sendNew.
 func (c *Conn) sendNew(now clock.Time, b []byte, seq Seq, n int, fin bool) Segment {
@@ -209,6 +212,7 @@ func (c *Conn) sendNew(now clock.Time, b []byte, seq Seq, n int, fin bool) Segme
 	if !e.on || n == 0 {
 		return c.sendSegment(now, b, seq, n, flags) // RFC 3168 6.1.1: no ECT on data unless both agreed
 	}
+	// RFC 3168 6.1.1: who sets ECT sets and clears CWR correctly.
 	if e.cwr {
 		e.cwr = false
 		flags |= wire.CWR

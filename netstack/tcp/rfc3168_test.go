@@ -69,7 +69,8 @@ func TestECNAsk(t *testing.T) {
 	}
 }
 
-// RFC 3168 6.1.1: a passive open answers a SYN that asks with ECE, and other ones without.
+// RFC 3168 6.1.1: a passive open answers a SYN that asks with ECE. RFC 3168 6.1.1: the SYN-ACK to other ones is
+// without. RFC 3168 6.1.1: who has it off clears both.
 // RFC 9768 3.1.2: a SYN with AE as well asks for this too.
 func TestECNAccept(t *testing.T) {
 	for _, tt := range []struct {
@@ -267,7 +268,11 @@ func TestECNSender(t *testing.T) {
 				h.write(pattern2(len(h.out), 40*ethMSS))
 				segs := h.all()
 				require.Equal(t, from/ethMSS, len(segs))
+				// RFC 3168 6.1.2: acknowledgments with ECE do not increase the window.
+				last := from
 				for i, s := range segs {
+					require.LessOrEqual(t, h.cwnd(), last)
+					last = h.cwnd()
 					require.Equal(t, wire.ECT0, s.ecn)
 					require.False(t, s.Flags.Has(CWR))
 					h.advance(time.Millisecond)
@@ -303,8 +308,8 @@ func TestECNSender(t *testing.T) {
 	}
 }
 
-// The CWR goes out while the window is being reduced, as soon as that lets new data out,
-// and only once.
+// RFC 3168 6.1.2: new data segments have ECT, and CWR is set correctly: it goes out while the window is being
+// reduced, as soon as that lets new data out, and only once.
 func TestECNReducingSends(t *testing.T) {
 	h := newHarness(t)
 	h.toECN()
@@ -690,4 +695,10 @@ func TestECNCookie(t *testing.T) {
 		require.Equal(t, tcp.StateEstablished, c.State())
 		require.Equal(t, stamps, c.Info().ECN)
 	}
+}
+
+func TestECNNames(t *testing.T) {
+	require.Equal(t, "[accept ask off unknown]", fmt.Sprint([]tcp.ECNMode{tcp.ECNAccept, tcp.ECNAsk, tcp.ECNOff, 3}))
+	require.Equal(t, "[Not-ECT ECT(1) ECT(0) CE CE]", fmt.Sprint([]wire.ECN{wire.NotECT, wire.ECT1, wire.ECT0, wire.CE, 7}))
+	require.Equal(t, wire.CE, wire.ECNOf(0xff))
 }
