@@ -154,6 +154,7 @@ func TestPacing(t *testing.T) {
 		require.EqualValues(t, 24*testMSS*10, c.PacingRate(), "%s: slow start is about to end", c.Name())
 		c.OnAck(testNow, Ack{SRTT: time.Second})
 		require.EqualValues(t, 24*testMSS, c.PacingRate())
+		c.Start(testNow, Start{MSS: testMSS, RTT: time.Second, Window: 40 * testMSS, SlowStartThreshold: 40 * testMSS})
 		c.OnCongestion(testNow, Loss, 0)
 		require.GreaterOrEqual(t, c.PacingRate(), int64(c.SlowStartThreshold()), "%s: PRR spreads", c.Name())
 		c.OnAck(testNow, Ack{SRTT: minPacedRTT - 1})
