@@ -204,7 +204,7 @@ func TestCapture(t *testing.T) {
 	require.NoError(t, link.Flush())
 	for _, buf := range []*bytes.Buffer{&atHost, &onLink} {
 		f := buf.Bytes()
-		require.EqualValues(t, 0xa1b23c4d, binary.LittleEndian.Uint32(f))
+		require.Equal(t, uint32(0xa1b23c4d), binary.LittleEndian.Uint32(f))
 		require.EqualValues(t, 101, binary.LittleEndian.Uint32(f[20:]))
 		var last time.Duration
 		packets := 0
