@@ -210,7 +210,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	c.rtt.resent(start)
 	c.lastResent = now
 	s.resentTo = maxSeq(s.resentTo, end)
-	c.noteRepeat(now, n)
+	c.noteRepeat(now, start, n)
 	return n
 }
 

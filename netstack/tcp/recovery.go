@@ -30,6 +30,7 @@ type recovery struct {
 	undoTo       Seq    // the controller may be told until this is acknowledged, once in phase Open
 	newFrom      Seq    // where the new data of frtoNew begins
 	repeated     int32  // bytes sent again and not reported as duplicates
+	repeats      span   // where they are
 }
 
 // ackDuplicate counts a duplicate acknowledgment of a peer without SACK.

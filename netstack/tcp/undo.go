@@ -25,19 +25,25 @@ const (
 const frtoSegments = 2
 
 // noteRepeat takes note of a retransmission of n bytes.
-func (c *Conn) noteRepeat(now clock.Time, n int) {
+func (c *Conn) noteRepeat(now clock.Time, start Seq, n int) {
 	v := &c.recovery
+	k := span{start, start.Add(n)}
 	if v.repeated == 0 {
 		v.stamped = true
 		v.stamp = c.ts.now(now) // RFC 3522 3.2 step 2: RetransmitTS, of the first one
+		v.repeats = k
 	}
+	v.repeats = span{minSeq(v.repeats.start, k.start), maxSeq(v.repeats.end, k.end)}
 	v.repeated += int32(n)
 }
 
-// certain reports whether what comes back will tell of the retransmissions to come:
-// none is on its way yet, of an earlier repair, whose acknowledgment would look like
-// that of an original.
-func (c *Conn) certain() bool { return c.board.resent == 0 }
+// certain reports whether what comes back will tell of the retransmissions to come: the
+// segment at SND.UNA was sent once, so that its acknowledgment, if it echoes what was
+// sent before them, is of the original. A tail loss probe does not matter.
+func (c *Conn) certain() bool {
+	r := &c.board.records
+	return r.len() == 0 || !r.at(0).has(recordRepeats)
+}
 
 // undoes reports whether an acknowledgment shows that the last reduction was a
 // mistake.
@@ -58,8 +64,11 @@ func (c *Conn) undoes(a *arrival) bool {
 			return true
 		}
 	}
-	if n := int32(a.dsack.end.Sub(a.dsack.start)); n > 0 && v.repeated > 0 {
-		// RFC 3708 3: every retransmission has turned out to be a duplicate.
+	d := a.dsack
+	if n := int32(d.end.Sub(d.start)); n > 0 && v.repeated > 0 && !d.start.Before(v.repeats.start) && !d.end.After(v.repeats.end) {
+		// RFC 3708 3: every retransmission has turned out to be a duplicate. One that
+		// is reported twice counts once: they are in order.
+		v.repeats.start = d.end
 		v.repeated -= min(n, v.repeated)
 		return v.repeated == 0
 	}
