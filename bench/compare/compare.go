@@ -60,10 +60,7 @@ func (c *comparison) row(ctx context.Context, r *work.Row) report.Row {
 	if r.Link == (env.Link{}) {
 		row.Link = ""
 	}
-	stacks := c.settings.stacks
-	if r.Stacks != nil {
-		stacks = slices.DeleteFunc(slices.Clone(r.Stacks), func(s string) bool { return !slices.Contains(stacks, env.Base(s)) })
-	}
+	stacks := c.stacks(r)
 	rounds := c.settings.rounds
 	if r.Rounds > 0 {
 		rounds = min(rounds, r.Rounds)
@@ -98,6 +95,20 @@ func (c *comparison) row(ctx context.Context, r *work.Row) report.Row {
 		}
 	}
 	return row
+}
+
+// stacks returns those that a row is to be run over: of its own stacks the ones that
+// were asked for, by their names or by that of the stack that they are variants of,
+// and of those that were asked for, where it has none of its own, the ones that are
+// no variants.
+func (c *comparison) stacks(r *work.Row) []string {
+	asked := c.settings.stacks
+	if r.Stacks == nil {
+		return slices.DeleteFunc(slices.Clone(asked), func(s string) bool { return env.Base(s) != s })
+	}
+	return slices.DeleteFunc(slices.Clone(r.Stacks), func(s string) bool {
+		return !slices.Contains(asked, s) && !slices.Contains(asked, env.Base(s))
+	})
 }
 
 // quiet cleans up after the last run and waits until the machine has nothing

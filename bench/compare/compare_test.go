@@ -109,6 +109,21 @@ func TestStacksTakeTurns(t *testing.T) {
 	require.Equal(t, []string{"kernel"}, s.order)
 }
 
+// TestVariants: a stack's name asks for its variants too, a variant's for it alone.
+func TestVariants(t *testing.T) {
+	lossy, plain := work.Row{Stacks: env.LossyNames()}, work.Row{}
+	for _, tt := range []struct{ asked, lossy, plain []string }{
+		{env.Names(), env.LossyNames(), env.Names()},
+		{[]string{env.Kernel}, []string{env.Kernel, env.KernelBBR}, []string{env.Kernel}},
+		{[]string{env.KernelBBR, env.Smolnet}, []string{env.Smolnet, env.SmolnetBBR, env.KernelBBR}, []string{env.Smolnet}},
+		{[]string{env.KernelBBR}, []string{env.KernelBBR}, []string{}},
+	} {
+		c := comparison{settings: settings{stacks: tt.asked}}
+		require.Equal(t, tt.lossy, c.stacks(&lossy))
+		require.Equal(t, tt.plain, c.stacks(&plain))
+	}
+}
+
 func TestFailuresAndLeftOut(t *testing.T) {
 	s := script{run: func(name string, _ int) (work.Result, error) {
 		switch name {

@@ -125,7 +125,7 @@ func parse(args []string) (settings, error) {
 	var s settings
 	fs := flag.NewFlagSet("compare", flag.ContinueOnError)
 	rows := fs.String("rows", "", "run the rows whose names match this regular `expression`")
-	envs := fs.String("envs", strings.Join(env.Names(), ","), "the `stacks` to measure")
+	envs := fs.String("envs", strings.Join(env.Names(), ","), "the `stacks` to measure, each with its variants on lossy links; a variant's own name is for it alone")
 	idle := fs.String("idle", "10000,100000", "`numbers` of connections of the idle rows")
 	scale := fs.String("scale", "10,10000,100000", "`numbers` of idle connections beside the busy ones of the scale rows")
 	fs.IntVar(&s.rounds, "rounds", 0, "how often to run each row (default 5, 1 with -tiny)")
@@ -155,8 +155,8 @@ func parse(args []string) (settings, error) {
 		if slices.Contains(s.stacks[:i], name) {
 			return s, cli.Usagef("-envs: %s is there twice", name)
 		}
-		if !slices.Contains(env.Names(), name) {
-			return s, cli.Usagef("-envs: no stack is named %q, there are %s", name, strings.Join(env.Names(), ", "))
+		if !slices.Contains(env.LossyNames(), name) {
+			return s, cli.Usagef("-envs: no stack is named %q, there are %s", name, strings.Join(env.LossyNames(), ", "))
 		}
 	}
 	return s, s.defaults()

@@ -77,9 +77,9 @@ func newKernel(cfg Config, addr netip.Addr) (*kernel, error) {
 	return h, nil
 }
 
-// congestion is the congestion control of all connections; the other stacks have
-// it, too.
-const congestion = "cubic"
+// cubic is the congestion control of all connections; the other stacks have it,
+// too.
+const cubic = "cubic"
 
 // setSysctls sets the namespace of the calling thread to Linux's default buffers,
 // or those that were asked for, and looks whether its congestion control is
@@ -98,14 +98,14 @@ func setSysctls(buffers int) (isCubic bool, err error) {
 		}
 	}
 	have, err := os.ReadFile(folder + "tcp_congestion_control")
-	return strings.TrimSpace(string(have)) == congestion, err
+	return strings.TrimSpace(string(have)) == cubic, err
 }
 
 // setCongestion sets the congestion control of a socket, which those that it
 // accepts inherit.
 func (h *kernel) setCongestion(c syscall.RawConn) error {
-	name := cmp.Or(h.congestion, congestion)
-	if h.isCubic && name == congestion {
+	name := cmp.Or(h.congestion, cubic)
+	if h.isCubic && name == cubic {
 		return nil
 	}
 	var set error

@@ -3,23 +3,29 @@ package env
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"smolnet/bench/link"
+	"smolnet/netstack/congestion"
 )
 
-// The stacks on a lossy link: those of [Names], which have CUBIC, or what they
-// have instead, and some with another congestion control.
+// The stacks on a lossy link: those of [Names], which have CUBIC, and some with
+// another congestion control, which follows the hyphen.
 const (
+	SmolnetBBR = Smolnet + "-bbr"
 	GVisorReno = GVisor + "-reno"
 	KernelBBR  = Kernel + "-bbr"
 )
 
 // LossyNames returns the stacks that [MakeLossy] knows.
-func LossyNames() []string { return []string{Smolnet, GVisor, GVisorReno, Kernel, KernelBBR} }
+func LossyNames() []string {
+	return []string{Smolnet, SmolnetBBR, GVisor, GVisorReno, Kernel, KernelBBR}
+}
 
 // Base returns the one of [Names] that the named stack is a variant of.
 func Base(name string) string {
@@ -27,9 +33,17 @@ func Base(name string) string {
 	return base
 }
 
-// lossyBuffer is the size of the buffers of a stack that does not tune them:
-// what the others' are tuned up to.
-const lossyBuffer = 4 << 20
+// Variant returns the stack of the base's family that has the same congestion
+// control as the named one: of "smolnet" and "kernel-bbr" that is "smolnet-bbr".
+func Variant(base, name string) string { return base + strings.TrimPrefix(name, Base(name)) }
+
+// controlOf returns the congestion control of a stack on a lossy link.
+func controlOf(name string) string {
+	if _, variant, ok := strings.Cut(name, "-"); ok {
+		return variant
+	}
+	return "cubic"
+}
 
 // Lossy is a pair on an emulated link, whose A is the client's end.
 type Lossy struct {
@@ -44,72 +58,79 @@ type Lossy struct {
 //
 // The error is [ErrUnavailable] with the reason if there can be none.
 func MakeLossy(name string, cfg Config, there, back link.Config) (*Lossy, error) {
+	return MakeLossyBetween(name, name, cfg, there, back)
+}
+
+// MakeLossyBetween is [MakeLossy] with a stack for the client and another one for
+// the server.
+func MakeLossyBetween(client, server string, cfg Config, there, back link.Config) (*Lossy, error) {
+	for _, name := range []string{client, server} {
+		if !slices.Contains(LossyNames(), name) {
+			return nil, fmt.Errorf("no stack on lossy links is named %q", name)
+		}
+	}
 	l, err := link.New(there, back)
 	if err != nil {
 		return nil, err
 	}
-	var p *Pair
-	switch name {
-	case Smolnet:
-		p, err = lossySmolnet(cfg, l)
-	case GVisor:
-		p, err = lossyGVisor(cfg, l, "cubic")
-	case GVisorReno:
-		p, err = lossyGVisor(cfg, l, "reno")
-	case Kernel:
-		p, err = lossyKernel(cfg, l, "cubic")
-	case KernelBBR:
-		p, err = lossyKernel(cfg, l, "bbr")
-	default:
-		err = fmt.Errorf("no stack is named %q", name)
-	}
+	a, err := newLossyEnd(client, cfg, l.A(), clientPrefix)
 	if err != nil {
 		l.Close()
-		return nil, fmt.Errorf("%s on a lossy link: %w", name, err)
+		return nil, fmt.Errorf("%s on a lossy link: %w", client, err)
 	}
-	closing := p.close
-	p.close = func() error {
+	b, err := newLossyEnd(server, cfg, l.B(), serverPrefix)
+	if err != nil {
+		err = errors.Join(err, a.host.Close(), a.close())
 		l.Close()
-		if closing == nil {
-			return nil
-		}
-		return closing()
+		return nil, fmt.Errorf("%s on a lossy link: %w", server, err)
 	}
+	p := NewPair(a.host, b.host, func() error {
+		l.Close()
+		return errors.Join(a.close(), b.close())
+	})
+	p.lost = func() uint64 { return a.lost() + b.lost() }
 	return &Lossy{Pair: p, Link: l}, nil
 }
 
-func lossySmolnet(cfg Config, l *link.Link) (*Pair, error) {
-	if cfg.Buffers == 0 {
-		cfg.Buffers = lossyBuffer
-	}
-	a, b := link.NewDevice(l.A()), link.NewDevice(l.B())
-	client, err := newSmolnet(cfg, a, clientPrefix)
-	if err != nil {
-		return nil, err
-	}
-	server, err := newSmolnet(cfg, b, serverPrefix)
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	p := NewPair(client, server, nil)
-	p.lost = func() uint64 { return a.Overrun() + b.Overrun() }
-	return p, nil
+// A lossyEnd is a host at an end of a link.
+type lossyEnd struct {
+	host  Env
+	lost  func() uint64 // packets that the host did not come for
+	close func() error  // what is left to do after the host is closed
 }
 
-func lossyGVisor(cfg Config, l *link.Link, congestion string) (*Pair, error) {
-	client, err := newGVisor(cfg, link.NewEndpoint(l.A()), clientPrefix)
+func newLossyEnd(name string, cfg Config, e *link.End, p netip.Prefix) (lossyEnd, error) {
+	end := lossyEnd{lost: func() uint64 { return 0 }, close: func() error { return nil }}
+	var err error
+	switch Base(name) {
+	case Smolnet:
+		dev := link.NewDevice(e)
+		end.lost = dev.Overrun
+		end.host, err = lossySmolnet(cfg, dev, p, controlOf(name))
+	case GVisor:
+		end.host, err = lossyGVisor(cfg, e, p, controlOf(name))
+	default:
+		err = end.makeKernel(cfg, e, p, controlOf(name))
+	}
+	return end, err
+}
+
+func lossySmolnet(cfg Config, dev *link.Device, p netip.Prefix, control string) (Env, error) {
+	factory, ok := congestion.New(control)
+	if !ok {
+		return nil, fmt.Errorf("there is no congestion control %q", control)
+	}
+	return newSmolnetWith(cfg, dev, p, factory)
+}
+
+func lossyGVisor(cfg Config, e *link.End, p netip.Prefix, control string) (Env, error) {
+	h, err := newGVisor(cfg, link.NewEndpoint(e), p)
 	if err != nil {
 		return nil, err
 	}
-	server, err := newGVisor(cfg, link.NewEndpoint(l.B()), serverPrefix)
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
+	option := tcpip.CongestionControlOption(control)
+	if err := h.st.SetTransportProtocolOption(tcp.ProtocolNumber, &option); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %v", control, err), h.Close())
 	}
-	option := tcpip.CongestionControlOption(congestion)
-	for _, h := range []*gvisor{client, server} {
-		if err := h.st.SetTransportProtocolOption(tcp.ProtocolNumber, &option); err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %v", congestion, err), client.Close(), server.Close())
-		}
-	}
-	return NewPair(client, server, nil), nil
+	return h, nil
 }

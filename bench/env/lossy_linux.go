@@ -17,34 +17,24 @@ import (
 // interface. It is more than a link's queue, so that it is the link that drops.
 const tunQueue = 5000
 
-// lossyKernel puts a namespace with a TUN interface at each end of the link.
-func lossyKernel(cfg Config, l *link.Link, congestion string) (*Pair, error) {
-	client, first, err := kernelEnd(cfg, l.A(), clientPrefix, congestion)
-	if err != nil {
-		return nil, err
-	}
-	server, second, err := kernelEnd(cfg, l.B(), serverPrefix, congestion)
-	if err != nil {
-		return nil, errors.Join(err, first.Close(), client.Close())
-	}
-	p := NewPair(client, server, func() error { return errors.Join(first.Close(), second.Close()) })
-	p.lost = func() uint64 { return first.Overrun() + second.Overrun() }
-	return p, nil
-}
-
-func kernelEnd(cfg Config, e *link.End, p netip.Prefix, congestion string) (*kernel, *link.Bridge, error) {
+// makeKernel makes the end a namespace with a TUN interface that leads to the link.
+func (end *lossyEnd) makeKernel(cfg Config, e *link.End, p netip.Prefix, control string) error {
 	h, err := newKernel(cfg, p.Addr())
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	dev, err := h.openTUN(p, phy.TunConfig{MTU: e.MTU(), TxQueueLen: tunQueue, NoOffload: true})
 	if err == nil {
-		err = h.useCongestion(congestion)
+		if err = h.useCongestion(control); err != nil {
+			err = errors.Join(err, dev.Close())
+		}
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, h.Close())
+		return errors.Join(err, h.Close())
 	}
-	return h, link.NewBridge(e, dev), nil
+	bridge := link.NewBridge(e, dev)
+	end.host, end.lost, end.close = h, bridge.Overrun, bridge.Close
+	return nil
 }
 
 // openTUN makes a TUN interface in the host's namespace that leads to all that

@@ -2,7 +2,14 @@
 
 package env
 
-import "smolnet/bench/link"
+import (
+	"net/netip"
 
-// lossyKernel is for Linux only.
-func lossyKernel(Config, *link.Link, string) (*Pair, error) { return makeKernel(Config{}) }
+	"smolnet/bench/link"
+)
+
+// makeKernel is for Linux only.
+func (*lossyEnd) makeKernel(Config, *link.End, netip.Prefix, string) error {
+	_, err := makeKernel(Config{})
+	return err
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/bench/link"
+	"smolnet/conn"
 	"smolnet/internal/netns"
 )
 
@@ -67,11 +68,51 @@ func TestLossy(t *testing.T) {
 	}
 }
 
+// TestLossyBetween has a stack at one end and another one at the other.
+func TestLossyBetween(t *testing.T) {
+	for _, names := range [][2]string{{Smolnet, Kernel}, {KernelBBR, SmolnetBBR}, {GVisor, Smolnet}} {
+		t.Run(names[0]+" "+names[1], func(t *testing.T) {
+			cfg := link.Config{Delay: 2 * time.Millisecond, Rate: 100e6}
+			p, err := MakeLossyBetween(names[0], names[1], Config{}, cfg, cfg)
+			if errors.Is(err, ErrUnavailable) {
+				netns.Skip(t, "%v", err)
+			}
+			require.NoError(t, err)
+			require.Equal(t, Base(names[0]), p.Client.Name())
+			require.Equal(t, Base(names[1]), p.Server.Name())
+			echoes(t, p.Pair, 200_000)
+			require.NoError(t, p.Close())
+			require.Zero(t, p.Lost())
+		})
+	}
+}
+
+// TestLossyControl: a variant has the congestion control that its name says.
+func TestLossyControl(t *testing.T) {
+	for name, want := range map[string]string{Smolnet: "cubic", SmolnetBBR: "bbr"} {
+		p, err := MakeLossy(name, Config{}, link.Config{}, link.Config{})
+		require.NoError(t, err)
+		l, err := p.Server.Listen("tcp4", netip.AddrPortFrom(p.Server.Addr(), 0).String())
+		require.NoError(t, err)
+		c, err := p.Client.Dial(context.Background(), "tcp4", l.Addr().String())
+		require.NoError(t, err)
+		require.Equal(t, want, c.(*conn.TCP).Info().CongestionControl)
+		require.NoError(t, p.Close())
+	}
+}
+
+func TestVariant(t *testing.T) {
+	require.Equal(t, KernelBBR, Variant(Kernel, SmolnetBBR))
+	require.Equal(t, Smolnet, Variant(Smolnet, Kernel))
+}
+
 func TestLossyErrors(t *testing.T) {
 	_, err := MakeLossy("abc", Config{}, link.Config{}, link.Config{})
 	require.ErrorContains(t, err, `"abc"`)
 	_, err = MakeLossy(Smolnet, Config{}, link.Config{Loss: 2}, link.Config{})
 	require.ErrorContains(t, err, "loss 2")
+	_, err = MakeLossyBetween(Smolnet, "gvisor-bbr", Config{}, link.Config{}, link.Config{})
+	require.ErrorContains(t, err, `"gvisor-bbr"`)
 }
 
 // TestTUN carries more than the queue of the interface holds, out and in, and

@@ -8,6 +8,7 @@ import (
 	"smolnet/dialer"
 	"smolnet/listener"
 	"smolnet/netstack"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/core"
 	"smolnet/phy"
 )
@@ -63,9 +64,14 @@ func makeSmolnet(cfg Config) (*Pair, error) {
 }
 
 func newSmolnet(cfg Config, dev phy.Device, p netip.Prefix) (*smolnet, error) {
+	return newSmolnetWith(cfg, dev, p, nil)
+}
+
+// newSmolnetWith is newSmolnet with a congestion control, nil for the default.
+func newSmolnetWith(cfg Config, dev phy.Device, p netip.Prefix, control congestion.Factory) (*smolnet, error) {
 	conf := netstack.Config{
 		Device: dev, Addrs: []netip.Prefix{p},
-		TCP: netstack.TCPConfig{RecvBuffer: cfg.Buffers, SendBuffer: cfg.Buffers},
+		TCP: netstack.TCPConfig{RecvBuffer: cfg.Buffers, SendBuffer: cfg.Buffers, Congestion: control},
 	}
 	if want := int64(cfg.Connections) * perConnection; want > core.DefaultMemory {
 		conf.Limits.Memory = want

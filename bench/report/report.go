@@ -127,12 +127,16 @@ func (f *Figure) add(stack string, value float64) {
 
 // Gain returns how many times as good smolnet's median is as another stack's:
 // the quotient of the two if more is better, its inverse if less is. Above 1
-// smolnet is the better one in either case. It is not ok if one was not measured
-// or either is zero.
+// smolnet is the better one in either case. A stack with another congestion control
+// than its default is compared with smolnet's variant that has the same, if that was
+// measured. It is not ok if one was not measured or either is zero.
 func (f *Figure) Gain(other string) (gain float64, ok bool) {
-	a, measured := f.Stacks[env.Smolnet]
+	a, measured := f.Stacks[env.Variant(env.Smolnet, other)]
+	if !measured {
+		a, measured = f.Stacks[env.Smolnet]
+	}
 	b, measuredToo := f.Stacks[other]
-	if other == env.Smolnet || !measured || !measuredToo || a.Median <= 0 || b.Median <= 0 {
+	if env.Base(other) == env.Smolnet || !measured || !measuredToo || a.Median <= 0 || b.Median <= 0 {
 		return 0, false
 	}
 	if f.Better == work.Lower {

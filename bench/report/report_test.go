@@ -82,6 +82,18 @@ func TestGain(t *testing.T) {
 	require.False(t, ok, "nothing to divide by")
 }
 
+// TestGainOfVariant: one congestion control is compared with the same one.
+func TestGainOfVariant(t *testing.T) {
+	var row Row
+	row.Add(env.Smolnet, result(10, 1))
+	row.Add(env.SmolnetBBR, result(40, 1))
+	for _, name := range []string{env.Kernel, env.KernelBBR, env.GVisorReno} {
+		row.Add(name, result(20, 1))
+	}
+	require.Equal(t, map[string]float64{env.Kernel: 0.5, env.KernelBBR: 2, env.GVisorReno: 0.5}, row.Figures[0].Gains)
+	require.NotContains(t, others(row.Stacks()), env.SmolnetBBR)
+}
+
 func TestStacks(t *testing.T) {
 	var r Row
 	require.Empty(t, r.Stacks())

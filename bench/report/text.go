@@ -64,7 +64,7 @@ func others(stacks []string) []string {
 	if !slices.Contains(stacks, env.Smolnet) {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(stacks), func(s string) bool { return s == env.Smolnet })
+	return slices.DeleteFunc(slices.Clone(stacks), func(s string) bool { return env.Base(s) == env.Smolnet })
 }
 
 // title names a figure with its unit, if it has one.
