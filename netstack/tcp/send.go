@@ -122,6 +122,7 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	if i == c.board.records.len() || v.frto == frtoNew {
 		return Segment{}, false
 	}
+	c.gather(i)
 	start := c.board.records.at(i).start
 	// RFC 9293 SHLD-16, 3.8.6: old data is sent again "if it is within the
 	// window".
@@ -164,6 +165,19 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 // so many pieces. One that arrives is enough to go on, each has a chance of its own, and
 // where a path swallows large packets small ones get through.
 const smallShare = 4
+
+// gather takes for lost as well what follows record number i, up to a full segment,
+// where that is less: what went out in crumbs is sent again in one piece, and not each
+// of them when its time comes.
+func (c *Conn) gather(i int) {
+	r := &c.board.records
+	end := r.at(i).start.Add(c.snd.mss)
+	for i++; i < r.len() && !r.at(i).end.After(end) && !r.at(i).has(recordSacked|recordResent); i++ {
+		if !r.at(i).has(recordLost) {
+			c.markLost(r.at(i))
+		}
+	}
+}
 
 // waiting returns how many bytes from record number i on are lost without gap and
 // not on their way again: at least as many as there are up to most.
@@ -304,8 +318,18 @@ func (c *Conn) nagle(n int) bool {
 	if c.cork.on {
 		return n > 0 && !c.cork.due
 	}
-	return n > 0 && !c.noDelay && c.snd.small.After(c.snd.una)
+	return n > 0 && (!c.noDelay && c.snd.small.After(c.snd.una) || c.crowded())
 }
+
+// crowded reports whether so many segments are out that another small one has to wait,
+// and grow. A congestion window counts bytes, and so is no bound on packets where they
+// are small: the path carries those as well.
+func (c *Conn) crowded() bool {
+	return c.board.records.len() >= max(c.congestion.Window()/c.snd.mss, leastCrowd)
+}
+
+// leastCrowd is what every path takes: the initial window of RFC 6928, in segments.
+const leastCrowd = 10
 
 // restartAfterIdle is RFC 5681 4.1: "a TCP SHOULD set cwnd to no more than RW
 // before beginning transmission if the TCP has not sent data in an interval
