@@ -702,3 +702,13 @@ func TestECNNames(t *testing.T) {
 	require.Equal(t, "[Not-ECT ECT(1) ECT(0) CE CE]", fmt.Sprint([]wire.ECN{wire.NotECT, wire.ECT1, wire.ECT0, wire.CE, 7}))
 	require.Equal(t, wire.CE, wire.ECNOf(0xff))
 }
+
+// ECE counts also on a segment that acknowledges nothing new, and is no duplicate.
+func TestECNEchoOnData(t *testing.T) {
+	h := newHarness(t)
+	h.toECN()
+	require.Len(t, h.flight(4), 4)
+	h.in(TCP{Seq: 1, Ack: 1, Flags: ACK | ECE}, "data of the peer")
+	require.EqualValues(t, 1, h.c.Info().MarkReductions)
+	require.Equal(t, congestion.Reducing, h.c.Info().Phase)
+}
