@@ -93,7 +93,7 @@ func (f *fake) send(flags wire.TCPFlags, data []byte) {
 
 func (f *fake) Do(now clock.Time, call string) error {
 	switch call {
-	case "connect":
+	case "connect", "connect fastopen", "connect fastopen request", "connect fastopen 00112233 mss 9":
 		f.send(wire.SYN, nil)
 		f.next++
 		f.events = append(f.events, "connected")

@@ -16,7 +16,7 @@ func (r *runner) millis() uint32 { return uint32(r.now.Sub(Epoch) / time.Millise
 func (r *runner) relative(s *Segment) *pattern {
 	f := r.flow(s.Port)
 	p := &pattern{
-		flags: s.Flags &^ wire.URG, n: len(s.Data), win: int(s.Window),
+		flags: s.Flags &^ wire.URG, n: len(s.Data), times: 1, win: int(s.Window),
 		urg: -1, mss: -1, wscale: -1, uto: -1, ecn: s.ECN, cut: s.Cut, port: s.Port,
 	}
 	p.seq.v = s.Seq - f.iss
@@ -64,7 +64,7 @@ func (r *runner) resolve(p *pattern) *pattern {
 	f := r.flow(p.port)
 	out := *p
 	if p.seq.next {
-		out.seq = number{v: f.ours - uint32(segmentLen(p.flags, p.n))}
+		out.seq = number{v: f.ours - uint32(segmentLen(p.flags, p.times*p.n))}
 	}
 	if p.ack.next {
 		out.ack = number{v: f.peer}
@@ -79,22 +79,27 @@ func (r *runner) resolvePeer(p *pattern) *pattern {
 	if p.seq.next {
 		out.seq = number{v: f.peer}
 	}
-	if p.ack.next {
+	switch {
+	case p.ack.next:
 		out.ack = number{v: f.ours}
+	case p.ack.more:
+		out.ack = number{v: f.acked + p.ack.v}
 	}
 	return &out
 }
 
-// absolute returns a segment of the peer in the numbers of the wire, and takes
-// note of it.
-func (r *runner) absolute(pattern *pattern) Segment {
-	p := r.resolvePeer(pattern)
+// absolute returns a segment of the peer, which is resolved, in the numbers of the
+// wire, and takes note of it.
+func (r *runner) absolute(p *pattern) Segment {
 	f := r.flow(p.port)
 	s := Segment{ECN: p.ecn, Cut: p.cut, Port: p.port, Data: make([]byte, p.n)}
 	s.Flags = p.flags
 	s.Seq = p.seq.v + f.irs
 	if p.flags.Has(wire.ACK) {
 		s.Ack = p.ack.v + f.iss
+		if int32(p.ack.v-f.acked) > 0 {
+			f.acked = p.ack.v
+		}
 	}
 	s.Window = uint16(max(r.peer.win, 0))
 	if p.win >= 0 {
@@ -141,7 +146,11 @@ func (r *runner) options(p *pattern, f *flow, s *Segment) {
 		return
 	}
 	o.HasFastOpen = true
-	if b, err := hex.DecodeString(p.fastOpen); err == nil {
+	cookie := p.fastOpen
+	if cookie == "given" {
+		cookie = r.cookie
+	}
+	if b, err := hex.DecodeString(cookie); err == nil {
 		o.FastOpenLen = uint8(copy(o.FastOpenCookie[:], b))
 	}
 }

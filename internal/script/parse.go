@@ -211,7 +211,7 @@ func parseStep(w words) (step, error) {
 	if st.wait.kind == waitAny && st.verb != ">" {
 		return st, fmt.Errorf("+* stands before what is expected, >")
 	}
-	if st.and && (v.check || st.verb == ">") {
+	if st.and && (v.check || st.verb == ">" || st.verb == "sends") {
 		return st, fmt.Errorf("and joins what happens, not what is expected")
 	}
 	if v.parse != nil {
@@ -271,7 +271,7 @@ var verbs = map[string]verb{
 
 	"set":         {least: 1, most: 8, usage: "a name and its values"},
 	"mtu":         {least: 1, most: 1, usage: "a number of bytes", parse: parseCounts},
-	"connect":     {usage: "nothing"},
+	"connect":     {most: 4, usage: "nothing, or fastopen", parse: parseConnect},
 	"listen":      {usage: "nothing"},
 	"unlisten":    {usage: "nothing"},
 	"established": {usage: "nothing"},
@@ -283,6 +283,7 @@ var verbs = map[string]verb{
 	"shutdown":    {least: 1, most: 1, usage: "read or write", parse: parseShutdown},
 	"icmp":        {least: 1, most: 3, usage: "what it says, and quoting with a sequence number", parse: parseICMP},
 	"silent":      {least: 1, most: 1, usage: "a duration", parse: parseDurations},
+	"sends":       {least: 1, most: 1, usage: "a number of bytes", parse: parseCounts},
 	"repeat":      {least: 1, most: 1, usage: "a number of times", parse: parseRepeat},
 
 	"info":     {least: 1, most: many, usage: "fields and values", parse: parseInfo, check: true},
@@ -305,6 +306,8 @@ func parseSegment(st *step) (err error) {
 		if p.win == winAny || p.ts && p.val.any != p.ecr.any {
 			return fmt.Errorf("what is to be sent leaves nothing open")
 		}
+	} else if st.segment.ack.more {
+		return fmt.Errorf("what is expected has a number, or next")
 	}
 	for _, word := range st.args {
 		if word == wrong {
@@ -324,6 +327,28 @@ func parsePeer(st *step) error {
 	}
 	st.segment = p
 	return nil
+}
+
+// parseConnect: connect [fastopen [request or COOKIE [mss MSS]]].
+func parseConnect(st *step) error {
+	w := st.args
+	if len(w) == 0 {
+		return nil
+	}
+	if w.take() != "fastopen" {
+		return fmt.Errorf("connect needs nothing, or fastopen")
+	}
+	if len(w) == 0 {
+		return nil
+	}
+	if err := checkCookie(w.take()); err != nil || len(w) == 0 {
+		return err
+	}
+	if w.take() != "mss" {
+		return fmt.Errorf("connect fastopen needs a cookie, and mss")
+	}
+	_, err := w.number("mss", 1, 1<<16-1)
+	return err
 }
 
 func parseSeqs(st *step) error {

@@ -53,7 +53,7 @@ func (r *runner) perform(st *step) error {
 	case "silent":
 		return nil
 	case "<":
-		return r.inject(st.segment)
+		return r.injectRow(st.segment)
 	case "established", "accepted":
 		return r.handshake(st.verb == "accepted")
 	case "write":
@@ -85,10 +85,12 @@ func (r *runner) call(st *step) error {
 		return r.subject.SetMTU(r.now, n)
 	case "icmp":
 		return r.subject.ICMP(r.now, r.message(st))
-	case "shutdown":
-		return r.subject.Do(r.now, "shutdown "+st.args[0])
+	case "connect":
+		// A connection more has numbers of its own.
+		clear(r.flows)
+		r.out, r.read = nil, 0
 	}
-	return r.subject.Do(r.now, st.verb)
+	return r.subject.Do(r.now, strings.Join(append([]string{st.verb}, st.args...), " "))
 }
 
 func (r *runner) message(st *step) ICMP {
@@ -150,7 +152,7 @@ func (r *runner) acceptFrom() error {
 	if err := r.pass(r.now.Add(r.rtt), r.line); err != nil {
 		return err
 	}
-	ack := &pattern{flags: wire.ACK, seq: number{v: 1}, ack: number{v: 1}, win: winUnsaid, urg: -1, mss: -1, wscale: -1, uto: -1, ts: syn.ts}
+	ack := &pattern{times: 1, flags: wire.ACK, seq: number{v: 1}, ack: number{v: 1}, win: winUnsaid, urg: -1, mss: -1, wscale: -1, uto: -1, ts: syn.ts}
 	ack.val.any, ack.ecr.any = true, true
 	if err := r.inject(ack); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
@@ -53,6 +54,8 @@ type runner struct {
 	heard []string
 	log   []string
 
+	cookie string // hex, the last that was given to the peer
+
 	edits  *edits // nil: mismatches are failures
 	frozen int    // above zero: in a later turn of a repeat, which has no lines of its own
 }
@@ -60,7 +63,8 @@ type runner struct {
 // sent is a segment that the connection has sent.
 type sent struct {
 	Segment
-	at clock.Time
+	at    clock.Time
+	fresh bool // nothing but the next data
 }
 
 // A flow is the numbers of a connection.
@@ -68,6 +72,7 @@ type flow struct {
 	iss, irs   uint32
 	issKnown   bool
 	ours, peer uint32 // next numbers, relative
+	acked      uint32 // the peer's greatest acknowledgment, relative
 	stamp      uint32 // our timestamps' value when the script began
 	stampKnown bool
 	lastVal    uint32 // our last timestamp
@@ -100,7 +105,7 @@ func (s *Script) runner(newSubject func(Env) (Subject, error), start int) *runne
 		env:   Env{ISS: from.iss, IRS: from.irs, Start: Epoch},
 		stamp: from.stamp,
 		now:   Epoch, tolerance: defaultTolerance, rtt: defaultRTT,
-		peer:  &pattern{win: defaultWindow, mss: 1460, wscale: -1, urg: -1, uto: -1},
+		peer:  &pattern{times: 1, win: defaultWindow, mss: 1460, wscale: -1, urg: -1, uto: -1},
 		flows: make(map[uint16]*flow),
 	}
 }
@@ -168,6 +173,8 @@ func (r *runner) step(st *step) error {
 		return r.repeat(st)
 	case ">":
 		return r.expect(st)
+	case "sends":
+		return r.sends(st)
 	}
 	if err := r.arrive(st); err != nil {
 		return err
@@ -265,10 +272,11 @@ func (r *runner) pump() error {
 			return nil
 		}
 		s.Data = slices.Clone(s.Data)
-		if err := r.noteSent(&s); err != nil {
+		fresh, err := r.noteSent(&s)
+		if err != nil {
 			return err
 		}
-		r.queue = append(r.queue, sent{s, r.now})
+		r.queue = append(r.queue, sent{s, r.now, fresh})
 	}
 	return r.failf("there is no end to what is sent")
 }
@@ -293,16 +301,15 @@ func (r *runner) advance(to clock.Time) error {
 // before the line.
 func (r *runner) unexpected(line int) error {
 	for len(r.queue) > 0 {
-		s := r.queue[0]
-		text := r.show(&s)
+		got, at := r.row(maxRow)
 		if r.edits == nil || r.frozen > 0 {
 			r.line = line
-			return r.failf("unexpected segment\n  want nothing\n  got  > %s", text)
+			return r.failf("unexpected segment\n  want nothing\n  got  > %s", r.show(got, at))
 		}
-		r.queue = r.queue[1:]
+		r.queue = r.queue[got.times:]
 		var p *pattern
-		r.edits.insert(line, r.edits.span(s.at)+"> "+r.named("to", p.like(r.relative(&s.Segment))))
-		r.edits.last = s.at
+		r.edits.insert(line, r.edits.span(at)+"> "+r.named("to", p.like(got)))
+		r.edits.last = at
 	}
 	return nil
 }
@@ -316,12 +323,33 @@ func (r *runner) named(preposition string, p *pattern) string {
 	return s
 }
 
-func (r *runner) show(s *sent) string {
-	text := r.named("to", r.relative(&s.Segment))
-	if s.at != r.now {
-		text += " at " + r.when(s.at)
+func (r *runner) show(p *pattern, at clock.Time) string {
+	text := r.named("to", p)
+	if at != r.now {
+		text += " at " + r.when(at)
 	}
 	return text
+}
+
+// row returns the first segment that was sent, and when, together with those behind
+// it that a row of at most so many segments has.
+func (r *runner) row(most int) (*pattern, clock.Time) {
+	const last = wire.PSH | wire.FIN
+	p := r.relative(&r.queue[0].Segment)
+	at := r.queue[0].at
+	for p.times < min(most, len(r.queue)) && p.n > 0 && p.flags&last == 0 {
+		s := &r.queue[p.times]
+		next, want := r.relative(&s.Segment), *p
+		want.times = 1
+		want.seq.v += uint32(p.times * p.n)
+		want.flags |= next.flags & last
+		if s.at != at || want.String() != next.String() {
+			break
+		}
+		p.flags = next.flags
+		p.times++
+	}
+	return p, at
 }
 
 // expect is what stands behind >.
@@ -345,19 +373,19 @@ func (r *runner) expect(st *step) error {
 		return r.failf("nothing was sent\n  want > %s\n  got  nothing until %s, next deadline %s",
 			text, r.when(r.now), r.when(r.subject.Deadline()))
 	}
-	s := r.queue[0]
-	got := r.relative(&s.Segment)
+	got, at := r.row(st.segment.times)
 	want := r.resolve(st.segment)
 	diff := want.differences(got)
-	if s.at < from || s.at > until {
+	if at < from || at > until {
 		diff = append(diff, "time: it was expected at "+r.when(exact))
-	} else if r.edits != nil && exact.IsSet() && s.at > exact.Add(r.toleranceOf(st)) {
+	} else if r.edits != nil && exact.IsSet() && at > exact.Add(r.toleranceOf(st)) {
 		diff = append(diff, "time")
 	}
 	if len(diff) > 0 {
 		if r.edits == nil || r.frozen > 0 {
-			return r.failf("wrong segment\n  want > %s\n  got  > %s\n  differs in: %s", text, r.show(&s), strings.Join(diff, ", "))
+			return r.failf("wrong segment\n  want > %s\n  got  > %s\n  differs in: %s", text, r.show(got, at), strings.Join(diff, ", "))
 		}
+		got, at = r.row(maxRow)
 		out := st.segment.like(got)
 		if st.segment.seq.next && want.seq == got.seq {
 			out.seq = st.segment.seq
@@ -365,9 +393,9 @@ func (r *runner) expect(st *step) error {
 		if st.segment.ack.next && want.ack == got.ack {
 			out.ack = st.segment.ack
 		}
-		r.edits.segment(st, s.at, r.named("to", out))
+		r.edits.segment(st, at, r.named("to", out))
 	}
-	r.queue = r.queue[1:]
+	r.queue = r.queue[got.times:]
 	if r.edits != nil {
 		r.edits.last = r.now
 	}
@@ -397,10 +425,68 @@ func (r *runner) window(st *step) (from, until, exact clock.Time) {
 	return exact.Add(-tolerance), exact.Add(tolerance), exact
 }
 
+// sends is a span of time, or an instant, in which so many bytes of new data are
+// sent, in whatever segments, and nothing else.
+func (r *runner) sends(st *step) error {
+	if err := r.pump(); err != nil {
+		return err
+	}
+	from := r.now
+	_, _, to := r.window(st)
+	to = max(to, from)
+	want, _ := count(st.args[0])
+	total := 0
+	for {
+		if err := r.advance(to); err != nil {
+			return err
+		}
+		if len(r.queue) == 0 {
+			break
+		}
+		for _, s := range r.queue {
+			if !s.fresh {
+				return r.failf("sends\n  want new data\n  got  > %s", r.show(r.relative(&s.Segment), s.at))
+			}
+			total += len(s.Data)
+		}
+		r.queue = nil
+	}
+	if r.edits != nil {
+		r.edits.last = r.now
+	}
+	switch {
+	case total == want:
+	case r.edits == nil || r.frozen > 0:
+		return r.failf("sends\n  want %d bytes\n  got  %d bytes", want, total)
+	default:
+		r.edits.replace(st.line, strings.TrimLeft(st.prefix+" sends "+strconv.Itoa(total), " "))
+	}
+	return nil
+}
+
+// injectRow passes in a segment of the peer, or a row of them.
+func (r *runner) injectRow(p *pattern) error {
+	for i := range p.times {
+		one := *p
+		one.times = 1
+		if i < p.times-1 {
+			one.flags &^= wire.PSH | wire.FIN
+		}
+		if !p.seq.next {
+			one.seq.v += uint32(i * p.n)
+		}
+		if err := r.inject(&one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // inject passes in a segment of the peer.
 func (r *runner) inject(p *pattern) error {
+	p = r.resolvePeer(p)
+	r.note("< %s", r.named("from", p))
 	s := r.absolute(p)
-	r.note("< %s", r.named("from", r.resolvePeer(p)))
 	if err := r.subject.Receive(r.now, &s); err != nil {
 		return r.failf("%v", err)
 	}
@@ -417,8 +503,9 @@ func (r *runner) flow(port uint16) *flow {
 	return f
 }
 
-// noteSent takes note of a segment, and checks what holds for all.
-func (r *runner) noteSent(s *Segment) error {
+// noteSent takes note of a segment, and checks what holds for all. It reports whether
+// there is nothing to it but the next data.
+func (r *runner) noteSent(s *Segment) (fresh bool, err error) {
 	f := r.flow(s.Port)
 	if s.Flags.Has(wire.SYN) && !f.issKnown {
 		f.iss, f.issKnown = s.Seq, true
@@ -437,15 +524,19 @@ func (r *runner) noteSent(s *Segment) error {
 	}
 	if n := len(s.Data); n > 0 {
 		if off := int(int32(at)); off < 0 || off+n > len(r.out) || string(r.out[off:off+n]) != string(s.Data) {
-			return r.failf("these %d bytes at %d are not what the user wrote", n, rel)
+			return false, r.failf("these %d bytes at %d are not what the user wrote", n, rel)
 		}
 	}
+	if o := &s.Options; o.HasFastOpen && s.Flags.Has(wire.SYN|wire.ACK) {
+		r.cookie = hex.EncodeToString(o.FastOpenCookie[:o.FastOpenLen])
+	}
+	fresh = rel == f.ours && len(s.Data) > 0 && s.Flags&(wire.SYN|wire.FIN|wire.RST|wire.URG) == 0
 	end := rel + uint32(segmentLen(s.Flags, len(s.Data)))
 	if !s.Flags.Has(wire.RST) && int32(end-f.ours) > 0 {
 		f.ours = end
 	}
 	r.last = s.Port
-	return nil
+	return fresh, nil
 }
 
 func segmentLen(flags wire.TCPFlags, n int) int {

@@ -44,6 +44,10 @@ func TestPasses(t *testing.T) {
 		opened + "set pace 3ms 5 on\ninfo rtt-var 3ms, send-mss 5, timestamps on\n",
 		opened + "abort\n> RST ECE CWR 1 win 0 urg 7 cut 100 to 4000\n",
 		opened + "works\n",
+		opened + "< PSH 1+2*10 ack 1\n> 1 ack 11 sack 5:9 ect0\n> 1 ack 21 sack 5:9 ect0\nread 20\n",
+		opened + "< 1+2*10 ack +5\n> 1 ack 11 ... ect0\n> 1 ack 21 ... ect0\nread 20\n",
+		opened + "write 100\nsends 100\n+1s > PSH 1+100 ack 0 ect0\n+1s > PSH next+100 ack 0 ect0\n+1s > PSH 1+100 ack 0 ect0\n+1s sends 0\n",
+		"connect fastopen\n> SYN 0 ... fastopen request ect0\n", "connect fastopen request\n> SYN 0 ... ect0\n", "connect fastopen 00112233 mss 9\n> SYN 0 ... ect0\n",
 		"set min-rto 250ms\nset retries off\nset no-delay on\nset deep.max-mss 900\n" + opened + "stats min-rto 250ms, retries -1, no-delay on, deep.maxmss 900\n",
 	} {
 		require.NoError(t, run(t, body), body)
@@ -126,6 +130,10 @@ func TestCaught(t *testing.T) {
 		{opened + "write 1\n> PSH 1+1 ack 0 ect0\n@1100ms > PSH 1+1 ack 0 ect0\n", 7, []string{"time: it was expected"}},
 		{opened + "repeat 2\n  < next+1 ack 1\n  > 1 ack 1 ... ect0\nend\n", 7, []string{"(turn 2)", "differs in: ack"}},
 		{"works\n", 0, nil},
+		{opened + "< 1+2*10 ack 1\n> 1 ack 11 ... ect0\n", 7, []string{"unexpected segment", "ack 21"}},
+		{opened + "write 100\n> PSH 1+2*100 ack 0 ect0\n", 6, []string{"differs in: number of segments"}},
+		{opened + "write 100\nsends 99\n", 6, []string{"want 99 bytes", "got  100 bytes"}},
+		{opened + "write 100\nsends 100\n+1s sends 100\n", 7, []string{"want new data", "got  > PSH 1+100"}},
 	}
 	syn := "SYN 0 win 1000 mss 1460 sackok ts 0:0 wscale 7 uto 30 fastopen request ect0"
 	for _, c := range [][3]string{
@@ -210,7 +218,15 @@ func TestParseErrors(t *testing.T) {
 	for line, want := range map[string]string{
 		"go":                                  `no command "go"`,
 		"connect now":                         "connect needs nothing",
+		"connect fastopen 0":                  "fastopen needs request",
+		"connect fastopen request 9":          "needs a cookie, and mss",
+		"connect fastopen request mss x":      "mss needs a number",
+		"sends more":                          "is no number of bytes",
 		"+1s":                                 "nothing follows +1s",
+		"> 1 ack +1":                          "has a number, or next",
+		"< 1+1*5 ack 1":                       "is no row of segments",
+		"< 1+2*0 ack 1":                       "is no length of data",
+		"< SYN 1+2*5":                         "is no row of segments",
 		"+1 connect":                          "is no time",
 		"@-1s connect":                        "is no time",
 		"+1s~x > 1 ack 1":                     "is no tolerance",
@@ -282,7 +298,7 @@ func TestParseErrors(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"1 ack 1", "none 5", "SYN FIN RST PSH ECE CWR AE 1+5 ack next win 7 urg 9", "next+1460 ack -5", "SYN 0 mss 1460 sackok ts 5:* wscale 7 ...",
-		"1 ack 1 win * sack 1:2,-3:4 uto 7 fastopen 00112233 ce cut 9", "SYN 0 fastopen request", "1 ack 1 ts", "1 ack 1 ts 1:2 ect1",
+		"1 ack 1 win * sack 1:2,-3:4 uto 7 fastopen 00112233 ce cut 9", "SYN 0 fastopen request", "PSH 1+3*10 ack +5 fastopen given", "1 ack 1 ts", "1 ack 1 ts 1:2 ect1",
 	} {
 		p, err := parsePattern(strings.Fields(text))
 		require.NoError(t, err, text)

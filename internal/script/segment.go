@@ -43,15 +43,19 @@ var flagWords = []struct {
 }
 
 // A number is a relative sequence number, or "next": the one after everything
-// that its side has sent.
+// that its side has sent. As the peer's acknowledgment it may be so much more than
+// the greatest one before.
 type number struct {
-	next bool
-	v    uint32
+	next, more bool
+	v          uint32
 }
 
 func (n number) String() string {
-	if n.next {
+	switch {
+	case n.next:
 		return "next"
+	case n.more:
+		return "+" + strconv.Itoa(int(n.v))
 	}
 	return strconv.Itoa(int(int32(n.v)))
 }
@@ -81,6 +85,7 @@ type pattern struct {
 	flags    wire.TCPFlags
 	seq      number
 	n        int // bytes of data
+	times    int // above one: a row of so many segments, PSH and FIN on the last of them
 	ack      number
 	win      int
 	urg      int // -1: no URG
@@ -91,7 +96,7 @@ type pattern struct {
 	ts       bool
 	val, ecr stamp
 	sack     [][2]uint32
-	fastOpen string // hex; "request"; empty: absent
+	fastOpen string // hex; "request"; "given"; empty: absent
 	more     bool   // and perhaps other options
 	ecn      ECN
 	cut      int
@@ -134,9 +139,12 @@ func parseNumber(s string) (number, error) {
 // maxData is the most data that a segment in a script has.
 const maxData = 1 << 16
 
+// maxRow is how many segments a line has at most.
+const maxRow = 1000
+
 // parsePattern reads a segment: flags, sequence number, then what else there is.
 func parsePattern(w words) (*pattern, error) {
-	p := &pattern{win: winUnsaid, urg: -1, mss: -1, wscale: -1, uto: -1}
+	p := &pattern{times: 1, win: winUnsaid, urg: -1, mss: -1, wscale: -1, uto: -1}
 	none := p.takeFlags(&w)
 	seq, length, more := strings.Cut(w.take(), "+")
 	if seq == "" {
@@ -147,8 +155,8 @@ func parsePattern(w words) (*pattern, error) {
 		return nil, err
 	}
 	if more {
-		if p.n, err = strconv.Atoi(length); err != nil || p.n < 0 || p.n > maxData {
-			return nil, fmt.Errorf("%q is no length of data", length)
+		if err = p.takeLength(length); err != nil {
+			return nil, err
 		}
 	}
 	if err := p.takeRest(&w); err != nil {
@@ -158,6 +166,20 @@ func parsePattern(w words) (*pattern, error) {
 		return nil, fmt.Errorf("a segment without flags and ack is called none, and nothing else is")
 	}
 	return p, nil
+}
+
+// takeLength reads 1460, or 10*1460.
+func (p *pattern) takeLength(s string) (err error) {
+	times, each, row := strings.Cut(s, "*")
+	if !row {
+		each = s
+	} else if p.times, err = strconv.Atoi(times); err != nil || p.times < 2 || p.times > maxRow || p.flags.Has(wire.SYN) {
+		return fmt.Errorf("%q is no row of segments", s)
+	}
+	if p.n, err = strconv.Atoi(each); err != nil || p.n < 0 || p.n > maxData || row && p.n == 0 {
+		return fmt.Errorf("%q is no length of data", s)
+	}
+	return nil
 }
 
 // takeFlags takes the flags, and reports whether their place says none.
@@ -200,7 +222,9 @@ func (p *pattern) takeOne(word string, w *words) (err error) {
 	switch word {
 	case "ack":
 		p.flags |= wire.ACK
-		p.ack, err = parseNumber(w.take())
+		text, more := strings.CutPrefix(w.take(), "+")
+		p.ack, err = parseNumber(text)
+		p.ack.more = more
 	case "win":
 		if len(*w) > 0 && (*w)[0] == "*" {
 			w.take()
@@ -291,12 +315,12 @@ func (p *pattern) takeSACK(s string) error {
 
 // checkCookie looks at a fast open option.
 func checkCookie(s string) error {
-	if s == "request" {
+	if s == "request" || s == "given" {
 		return nil
 	}
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) < 4 || len(b) > 16 || len(b)%2 != 0 {
-		return fmt.Errorf("fastopen needs request, or a cookie of 4 to 16 bytes in hexadecimal digits, not %q", s)
+		return fmt.Errorf("fastopen needs request, given, or a cookie of 4 to 16 bytes in hexadecimal digits, not %q", s)
 	}
 	return nil
 }
@@ -313,7 +337,10 @@ func (p *pattern) String() string {
 		b.WriteString("none ")
 	}
 	b.WriteString(p.seq.String())
-	if p.n > 0 {
+	switch {
+	case p.times > 1:
+		fmt.Fprintf(&b, "+%d*%d", p.times, p.n)
+	case p.n > 0:
 		fmt.Fprintf(&b, "+%d", p.n)
 	}
 	if p.flags.Has(wire.ACK) {
@@ -383,6 +410,7 @@ func (p *pattern) differences(got *pattern) []string {
 	note(p.flags != got.flags, "flags")
 	note(p.seq != got.seq, "sequence number")
 	note(p.n != got.n, "length")
+	note(p.times != got.times, "number of segments")
 	note(p.flags.Has(wire.ACK) && got.flags.Has(wire.ACK) && p.ack != got.ack, "ack")
 	note(p.win >= 0 && p.win != got.win, "window")
 	note(p.urg != got.urg, "urgent pointer")
@@ -397,7 +425,8 @@ func (p *pattern) differences(got *pattern) []string {
 		note(!p.ecr.any && p.ecr != got.ecr, "timestamp's echo")
 	}
 	note(fmt.Sprint(p.sack) != fmt.Sprint(got.sack) && (len(p.sack) > 0 || !unasked), "sack")
-	note(p.fastOpen != got.fastOpen && (p.fastOpen != "" || !unasked), "fastopen")
+	given := p.fastOpen == "given" && got.fastOpen != "" && got.fastOpen != "request"
+	note(p.fastOpen != got.fastOpen && !given && (p.fastOpen != "" || !unasked), "fastopen")
 	note(p.ecn != got.ecn, "ECN codepoint")
 	note(p.cut != got.cut, "cut")
 	note(p.port != got.port, "port")
@@ -417,6 +446,9 @@ func (p *pattern) like(got *pattern) *pattern {
 	}
 	if p.more {
 		p.leaveOpen(&out)
+	}
+	if p.fastOpen == "given" && out.fastOpen != "" && out.fastOpen != "request" {
+		out.fastOpen = p.fastOpen
 	}
 	if p.ts {
 		out.val.any, out.ecr.any = p.val.any, p.ecr.any

@@ -118,9 +118,11 @@ func (u *scripted) Do(now clock.Time, call string) error {
 	case "unlisten":
 		u.listener.Close(now)
 		return nil
-	case "connect":
+	case "connect", "connect fastopen":
 		var err error
-		u.s, err = u.c.DialTCP(now, core.DialOptions{Remote: netip.AddrPortFrom(peer, scriptedServer), Waiter: u})
+		u.s, err = u.c.DialTCP(now, core.DialOptions{
+			Remote: netip.AddrPortFrom(peer, scriptedServer), Waiter: u, FastOpen: call == "connect fastopen",
+		})
 		if err == nil {
 			u.client, u.local = true, u.s.LocalAddr().Port()
 		}

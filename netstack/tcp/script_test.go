@@ -1,10 +1,13 @@
 package tcp_test
 
 import (
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 
 	lang "smolnet/internal/script"
@@ -84,6 +87,7 @@ func (u *scripted) open() {
 }
 
 func (u *scripted) Do(now clock.Time, call string) error {
+	call, args, _ := strings.Cut(call, " ")
 	switch {
 	case call == "listen":
 		u.used, u.listening = true, true
@@ -94,12 +98,38 @@ func (u *scripted) Do(now clock.Time, call string) error {
 			return fmt.Errorf("the name is taken")
 		}
 		u.open()
-		u.c.Connect(now, tcp.Seq(u.env.ISS), u.payload(u.mtu))
+		return u.connect(now, strings.Fields(args))
 	case u.c == nil:
 		return fmt.Errorf("there is no connection")
 	default:
-		u.leave(now, call)
+		u.leave(now, strings.TrimSpace(call+" "+args))
 	}
+	return nil
+}
+
+// connect opens the connection: with fastopen as one that has no cookie, or the one
+// that is named, and the MSS that the server announced before.
+func (u *scripted) connect(now clock.Time, args []string) error {
+	if len(args) == 0 {
+		u.c.Connect(now, tcp.Seq(u.env.ISS), u.payload(u.mtu))
+		return nil
+	}
+	var fo tcp.FastOpen
+	if len(args) > 1 && args[1] != "request" {
+		b, err := hex.DecodeString(args[1])
+		if err != nil {
+			return err
+		}
+		fo.Cookie.Len = uint8(copy(fo.Cookie.Bytes[:], b))
+	}
+	if len(args) > 3 {
+		n, err := strconv.ParseUint(args[3], 10, 16)
+		if err != nil {
+			return err
+		}
+		fo.MSS = uint16(n)
+	}
+	u.c.ConnectFast(now, tcp.Seq(u.env.ISS), u.payload(u.mtu), fo)
 	return nil
 }
 
