@@ -86,6 +86,9 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	}
 	c.noteDsack(&a)
 	c.probeAcked(now, s, &a)
+	if a.probed {
+		c.probeArrived(now)
+	}
 	repairing := c.recovery.phase != congestion.Open
 	if c.repair(now, &a) && c.outstanding() {
 		c.armRetransmit(now) // RFC 6298 5.3
@@ -167,6 +170,7 @@ func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 	if c.recovery.phase <= congestion.Reducing {
 		c.snd.dupAcks, c.snd.left = 0, 0
 	}
+	c.notePassed(now, a)
 	c.retries = 0
 	if c.ts.on {
 		// Karn's algorithm keeps the back-off until there is a measure, as nobody

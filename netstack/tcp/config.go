@@ -69,6 +69,14 @@ type Config struct {
 	// one: for protocols only whose requests may be repeated (RFC 7413 6.1).
 	FastOpen bool
 
+	// NoMTUProbing: what segments the path takes is learnt from routers alone (RFC 1191
+	// and RFC 8201). Otherwise, if large segments vanish again and again and small
+	// ones arrive, segments become small, and larger ones are tried out until it is
+	// known what gets through, even where no router says anything (RFC 4821, RFC
+	// 8899); ten minutes after segments had to become smaller larger ones are
+	// tried again.
+	NoMTUProbing bool
+
 	// TimerSlack is how late timers may fire on this platform: the clock
 	// granularity G of RFC 6298. Default 1 ms.
 	TimerSlack time.Duration

@@ -57,6 +57,9 @@ const (
 	// EventHandshake: the peer of a connection that was accepted with text on its
 	// SYN (AcceptFast) has shown that the SYN was its own.
 	EventHandshake
+	// EventPathMTU: it was found out what the path takes, see Info.PathMTU, by
+	// probes and not by what a router said.
+	EventPathMTU
 )
 
 // An Action is how the owner answers the very segment that it passed in.
@@ -147,7 +150,8 @@ type Conn struct {
 	paceFree    clock.Time // when a paced sender has made up for what it sent
 	paceFired   clock.Time // when it went on, the last time it had to wait
 	userTimeout time.Duration
-	mtu         int32 // path's limit on header and data, bytes
+	mtu         int32 // path's limit on header and data, bytes, as far as is known: PLPMTU
+	search      mtuSearch
 	challenges  limiter
 
 	// Challenges are what the owner's connections share for challenge ACKs; nil: no
@@ -239,6 +243,7 @@ func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
 	s.iss, s.una, s.nxt, s.max = iss, iss, iss, iss
 	s.small, s.resentTo, s.limitedTo = iss, iss, iss
 	c.mtu = clampMTU(mtu)
+	c.search = mtuSearch{limit: uint16(c.mtu)}
 	c.peerMSS = defaultMSS(c.v6)
 	c.rcv.mss = c.announcedMSS()
 	c.rcv.segment = min(c.rcv.mss, defaultMSS4)

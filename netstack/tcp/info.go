@@ -27,7 +27,9 @@ type Info struct {
 
 	// Segments and paths.
 	SendMSS, RecvMSS int // payload bytes: of our segments, and what we announced
-	PathMTU          int // bytes of IP payload that the path takes
+	PathMTU          int // bytes of IP payload that the path takes, as far as is known
+	PathMTUState     MTUState
+	PathMTULimit     int // bytes of IP payload that its first link takes
 
 	// Windows and queues, bytes.
 	SendWindow, RecvWindow int // peer's offer, our offer
@@ -68,6 +70,8 @@ type Info struct {
 	Twice                                uint64 // and that had arrived before, all or part; counted with SelectiveAck
 	Reneged                              uint64 // times that what we had acknowledged selectively was dropped, RFC 2018 8
 	DuplicateAcks                        uint64
+	PathMTUProbes                        uint64 // larger segments that were tried out, RFC 4821
+	BlackHoles                           uint64 // times that large segments seemed to vanish
 	MarksReceived                        uint64 // the peer's segments that came with a mark of congestion, RFC 3168
 	MarksEchoed                          uint64 // acknowledgments in which the peer told of marks
 	MarkReductions                       uint64 // reductions of the window that came of them
@@ -87,6 +91,7 @@ type counters struct {
 	duplicates, reordered                uint32
 	marks, echoes                        uint64
 	markReductions                       uint32
+	mtuProbes, blackHoles                uint32
 }
 
 // Info returns a snapshot.
@@ -101,6 +106,7 @@ func (c *Conn) Info() Info {
 		SlowStartThreshold: c.congestion.SlowStartThreshold(),
 		PacingRate:         c.congestion.PacingRate(),
 		SendMSS:            c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
+		PathMTUState: c.search.state, PathMTULimit: int(c.search.limit),
 		SendWindow: int(c.snd.wnd), RecvWindow: c.rcv.adv.Sub(c.rcv.nxt),
 		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(), SendBuffer: c.Out.Limit(), RecvBuffer: c.In.Limit(),
 		Timestamps: c.ts.on, WindowScaling: c.ts.scaling, SelectiveAck: c.sackOn, ECN: c.ecnOn(),
@@ -114,6 +120,7 @@ func (c *Conn) Info() Info {
 		Timeouts: uint64(n.timeouts), TailProbes: uint64(n.tailProbes), FastRecoveries: uint64(n.fastRecoveries),
 		Reordered: uint64(n.reordered), OutOfOrder: n.outOfOrder,
 		Twice: uint64(c.rcv.sack.duplicates), Reneged: uint64(c.rcv.sack.reneged), DuplicateAcks: n.duplicateAcks,
+		PathMTUProbes: uint64(n.mtuProbes), BlackHoles: uint64(n.blackHoles),
 		MarksReceived: n.marks, MarksEchoed: n.echoes, MarkReductions: uint64(n.markReductions),
 		LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}

@@ -59,28 +59,6 @@ func (c *Conn) updateMSS() {
 	c.snd.mss = max(mss, minMSS)
 }
 
-// SetMTU lowers or raises the path's limit (IP payload, bytes). What is out
-// and too big is sent again in smaller pieces, RFC 1191 6.5 and RFC 8201 5.4;
-// the congestion window stays, as the loss does not tell of congestion.
-func (c *Conn) SetMTU(now clock.Time, mtu int) {
-	if c.state == StateClosed || c.state == StateTimeWait {
-		return
-	}
-	old := c.snd.mss
-	c.mtu = clampMTU(mtu)
-	c.updateMSS()
-	if !c.state.synchronized() || c.snd.mss == old {
-		return
-	}
-	c.congestion.SetMSS(c.snd.mss)
-	if c.snd.mss < old && c.flight() > c.snd.mss {
-		c.markAllLost()
-		c.rtt.resent(c.snd.una)
-		c.armRetransmit(now)
-	}
-	c.check()
-}
-
 // synHeader returns the header of our SYN or, in SYN-RECEIVED, SYN-ACK. RFC 7323
 // 2.2: its window is never scaled.
 func (c *Conn) synHeader(now clock.Time) wire.TCP {

@@ -125,12 +125,16 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, flags wire.
 
 // record takes note of n sequence numbers from SND.NXT on that are sent now. It
 // reports false if there is no memory to do so: then they must not be sent.
-func (c *Conn) record(now clock.Time, n int) bool {
+func (c *Conn) record(now clock.Time, n int) bool { return c.recordAs(now, n, 0) }
+
+// recordAs is record with flags. What has others than what was sent before never counts
+// as one with it.
+func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 	s, r := &c.snd, &c.board.records
-	rec := record{start: s.nxt, end: s.nxt.Add(n)}
+	rec := record{start: s.nxt, end: s.nxt.Add(n), flags: flags}
 	again := s.nxt.Before(s.max) // in a window that shrank
 	if again {
-		rec.flags = recordRepeats
+		rec.flags |= recordRepeats
 	}
 	c.rate.stamp(now, &rec, r.len() == 0)
 	joins := r.len() > 0 && (r.last().flags^rec.flags)&^recordLimited == 0
@@ -203,7 +207,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 		rec.flags |= recordPartly
 	}
 	rec = r.at(i)
-	b.mark(rec, rec.flags|recordResent|recordRepeats)
+	b.mark(rec, rec.flags&^recordProbe|recordResent|recordRepeats)
 	c.rate.stamp(now, rec, false)
 	pieces := c.pieces(n)
 	c.stats.retransmits += uint64(pieces)

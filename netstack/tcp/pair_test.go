@@ -382,7 +382,7 @@ func (e *end) send() {
 	if e.tooBig {
 		e.tooBig = false
 		s.logf("%s: path MTU is %d", e.name, s.link.mtu)
-		e.c.SetMTU(s.now, s.link.mtu)
+		e.c.LimitMTU(s.now, s.link.mtu, 0)
 		e.kicked = true
 	}
 	e.events()

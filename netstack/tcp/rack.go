@@ -124,7 +124,7 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 	}
 	r := &c.board.records
 	wnd := c.reorderWindow()
-	lost := false
+	lost, probe := false, false
 	var wait time.Duration
 	for i := range r.len() {
 		rec := r.at(i)
@@ -139,8 +139,10 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 		}
 		remaining := rec.sent.Add(k.rtt + wnd).Sub(now)
 		if remaining <= 0 {
+			// RFC 4821 7.6: a lost probe, if nothing else is lost, is not congestion.
+			alone := rec.has(recordProbe) && c.board.lost == 0 && c.recovery.phase <= congestion.Reducing
+			probe, lost = probe || rec.has(recordProbe), lost || !alone
 			c.markLost(rec)
-			lost = true
 		} else {
 			wait = max(wait, remaining)
 		}
@@ -148,6 +150,12 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 	if wait > 0 {
 		k.probing = false
 		c.timers[timerLoss] = now.Add(wait)
+	}
+	switch {
+	case probe && lost:
+		c.probeBlurred()
+	case probe:
+		c.armRetransmit(now)
 	}
 	return lost
 }

@@ -37,6 +37,7 @@ const (
 	recordResent                          // the last transmission was not the first
 	recordRepeats                         // of what was sent before, RFC 6298 3: ambiguous
 	recordLimited                         // sent while the application was the limit
+	recordProbe                           // a larger segment than others, which has not been lost yet
 	recordPartly                          // its beginning went out again, the rest could not be told apart
 )
 

@@ -174,6 +174,7 @@ func (c *Conn) endRecovery(now clock.Time) {
 func (c *Conn) rewind() {
 	s, v := &c.snd, &c.recovery
 	c.board.reset(s.una)
+	c.search.out = false
 	c.stopProbe()
 	c.timers[timerLoss] = 0
 	s.nxt = s.una

@@ -41,6 +41,7 @@ type arrival struct {
 	rtt       clock.Time // when the newest of what was sent once was sent; zero: no measure
 	echo      uint32     // with hasEcho: the timestamp that came back
 	hasEcho   bool
+	probed    bool // a probe of the path's MTU arrived
 	rate      rateSample
 }
 
@@ -197,6 +198,9 @@ func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
 // have arrived.
 func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 	a.delivered += rec.len()
+	if rec.has(recordProbe) {
+		a.probed = true
+	}
 	if !rec.has(recordRepeats) {
 		a.original = a.original || !rec.end.After(c.recovery.end)
 		if rec.sent > a.rtt {
@@ -211,9 +215,13 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 // (if it was on its way again) once more.
 func (c *Conn) markLost(rec *record) {
 	b := &c.board
-	b.mark(rec, rec.flags&^(recordResent|recordPartly)|recordLost)
+	if rec.has(recordProbe) {
+		c.probeMissed()
+	} else {
+		c.rate.lost += rec.len()
+	}
+	b.mark(rec, rec.flags&^(recordResent|recordPartly|recordProbe)|recordLost)
 	b.waitFrom = minSeq(b.waitFrom, rec.start)
-	c.rate.lost += rec.len()
 }
 
 // mark gives a record other flags.

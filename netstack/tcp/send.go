@@ -22,9 +22,9 @@ const (
 )
 
 // Send runs the timers that are due, then writes the next segment to b, which
-// should have room for a TCP header and Info().SendMSS bytes, or reports
+// should have room for what the first link takes (see Connect and SetMTU), or reports
 // false: there is nothing to say until Deadline, a Receive, or the user. The
-// checksum field is zero. A b that is longer than the path's limit (see Connect)
+// checksum field is zero. A b that is longer than that
 // asks for super-segments, which somebody below cuts: Segment.SegmentSize.
 func (c *Conn) Send(now clock.Time, b []byte) (Segment, bool) {
 	if first := c.timers.earliest(); first.Due(now) {
@@ -133,7 +133,7 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	}
 	if v.phase == congestion.Timeout && c.retries > 1 {
 		full = min(full, max(s.mss/smallShare, minMSS))
-		b = b[:min(len(b), int(c.mtu))]
+		b = b[:min(len(b), int(c.search.limit))]
 	}
 	if v.resend {
 		n = min(n, full)
@@ -144,7 +144,7 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 		}
 		if n > full {
 			wide := full
-			if len(b) > int(c.mtu) {
+			if len(b) > int(c.search.limit) {
 				wide = min(n, len(b)-c.headerLen(), room, c.burst(now, c.congestion.Window(), n))
 			}
 			n = max(wide-wide%full, full)
@@ -270,11 +270,16 @@ func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
 		}
 		return Segment{}, false
 	}
+	if n == full && !again && c.search.next.Due(now) {
+		if seg, ok, hold := c.sendSizeProbe(now, b, unsent, flight); ok || hold {
+			return seg, ok
+		}
+	}
 	if n > min(max(c.congestion.Window(), s.mss)-c.inFlight(), c.frtoRoom()) || c.timers[timerPace].IsSet() {
 		return Segment{}, false
 	}
 	// RFC 3168 6.1.2: CWR is for one packet, and a super-segment's is on each.
-	if n == full && n < unsent && len(b) > int(c.mtu) && !c.ecn.cwr {
+	if n == full && n < unsent && len(b) > int(c.search.limit) && !c.ecn.cwr {
 		n = c.widen(now, len(b)-c.headerLen(), unsent, flight)
 		fin = s.finQueued && n == unsent && n < int(s.wnd)-flight
 	}
