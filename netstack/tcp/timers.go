@@ -212,7 +212,7 @@ func (c *Conn) trim(now clock.Time) {
 		c.board.records.free(c.pool)
 	}
 	in, out := c.In.Trim(), c.Out.Trim()
-	if in && out {
+	if in && out && c.board.records.ring == nil { // else a FIN is out
 		return
 	}
 	c.trimBackoff = min(c.trimBackoff+1, maxTrimBackoff)
