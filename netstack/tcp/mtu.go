@@ -65,7 +65,7 @@ const (
 
 	// searchGap ends the search where the part of the size that may be gained is less:
 	// RFC 4821 7.3, it has converged when the rest is not worth its cost.
-	searchGap = 64
+	searchGap = 128
 )
 
 // mtuSearch is the state of the search.
