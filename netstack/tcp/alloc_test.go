@@ -147,6 +147,65 @@ func TestLossAllocs(t *testing.T) {
 	require.NotZero(t, p.a.Info().Retransmits)
 }
 
+// Nor for SACK: with a ring of records of its own, through recoveries of many holes,
+// lost retransmissions, probes and undone reductions.
+func TestRecoveryAllocs(t *testing.T) {
+	for name, lossEvery := range map[string]int{"1 in 23": 23, "1 in 7": 7} {
+		t.Run(name, func(t *testing.T) {
+			cfg := tcp.Config{RecvBuffer: 1 << 20, SendBuffer: 1 << 20, NoDelay: true}
+			p := newWirePair(t, &cfg, ethMTU)
+			data := make([]byte, 32<<10)
+			n := 0
+			pass := func(from, to *tcp.Conn, lossy bool) (any bool) {
+				for {
+					w, ok := from.Send(p.now, p.buf)
+					if !ok {
+						return any
+					}
+					any = true
+					payload, err := wire.ParseTCP(p.buf[:w.Len], &p.h)
+					if err != nil {
+						panic(err)
+					}
+					if n++; !lossy || n%lossEvery != 0 {
+						to.Receive(p.now, &p.h, payload)
+						if lossy { // acknowledged at once, one by one
+							if w, ok := to.Send(p.now, p.buf); ok {
+								var h TCP
+								if _, err := wire.ParseTCP(p.buf[:w.Len], &h); err != nil {
+									panic(err)
+								}
+								from.Receive(p.now, &h, nil)
+							}
+						}
+					}
+					p.now = p.now.Add(100 * time.Microsecond)
+				}
+			}
+			turn := func() {
+				p.a.Out.Write(data)
+				for range 10 {
+					pass(&p.a, &p.b, true)
+					pass(&p.b, &p.a, false)
+					for p.b.In.Read(data) > 0 {
+					}
+					p.now = p.now.Add(20 * time.Millisecond)
+				}
+			}
+			defer debug.SetGCPercent(debug.SetGCPercent(-1))
+			for range 300 {
+				turn()
+			}
+			before := p.a.Info()
+			require.Zero(t, testing.AllocsPerRun(100, turn))
+			after := p.a.Info()
+			require.Greater(t, after.FastRecoveries, before.FastRecoveries+50)
+			require.Greater(t, after.BytesAcked, before.BytesAcked+1<<20)
+			require.True(t, after.SelectiveAck)
+		})
+	}
+}
+
 // BenchmarkBulk is the cost of a byte through two connections.
 func BenchmarkBulk(b *testing.B) {
 	for name, room := range map[string]int{"1460": ethMTU, "64K": 64 << 10} {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"smolnet/netstack/errno"
+	"smolnet/netstack/stream"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
 )
@@ -69,6 +70,40 @@ func (s *script) options() (o Options) {
 	return o
 }
 
+// sack makes a segment one that tells of what has arrived as receivers do: on an
+// acknowledgment of what may be out, with blocks at bounds of segments or near to
+// them, and the echo of a timestamp that is of late.
+func (s *script) sack(h *harness, seg *TCP) {
+	una := uint32(h.c.Out.Start()) + 1
+	out := uint32(max(h.c.Info().Outstanding, 1))
+	size := uint32(h.mss())
+	seg.Ack = una
+	k := s.byte()
+	if k&1 != 0 {
+		seg.Ack += min(uint32(s.byte()%8)*size, out)
+	}
+	seg.Window = 65535
+	o := &seg.Options
+	for range k >> 1 % 5 {
+		at := uint32(s.byte()%64) * size
+		if k&32 != 0 {
+			at += uint32(s.byte() % 16)
+		}
+		start := una + at
+		if k&64 != 0 && o.NumSACK == 0 {
+			start = una - at // it has arrived twice
+		}
+		o.SACK[o.NumSACK] = wire.SACKBlock{Start: h.iss + start, End: h.iss + start + uint32(1+s.byte()%8)*size}
+		o.NumSACK++
+	}
+	if h.ts {
+		o.HasTimestamps, o.TSVal, o.TSEcr = true, h.peerClock(), h.tsVal
+		if k&128 != 0 {
+			o.TSEcr -= uint32(s.byte())
+		}
+	}
+}
+
 // step does one action.
 func (s *script) step(h *harness, ack *uint32) {
 	switch k := s.byte(); k % 24 {
@@ -88,6 +123,8 @@ func (s *script) step(h *harness, ack *uint32) {
 			seg.Flags |= FIN
 		case 2:
 			seg.Options = s.options()
+		case 3, 4:
+			s.sack(h, &seg)
 		}
 		n := int(s.byte())
 		if n > 128 {
@@ -103,7 +140,8 @@ func (s *script) step(h *harness, ack *uint32) {
 	case 14, 15:
 		n := min(int(s.uint16()), h.c.Out.Room())
 		if n > 0 && len(h.out) < 1<<20 {
-			h.write(fuzzData[:n])
+			n = h.c.Out.Write([]byte(fuzzData[:n])) // less if memory is short
+			h.out = append(h.out, fuzzData[:n]...)
 		}
 	case 16, 17:
 		h.read(int(s.uint16()))
@@ -161,6 +199,9 @@ func play(h *harness, s script) {
 	state := append(allStates, tcp.StateTimeWait)[int(s.byte())%(len(allStates)+1)]
 	k := s.byte()
 	h.room = 9000
+	if k&4 != 0 && k&16 != 0 {
+		h.pool = stream.NewPool(24 * stream.PageSize) // memory runs short
+	}
 	h.peer.HasTimestamps, h.peer.HasWindowScale, h.peer.SACKPermitted = k&1 != 0, k&2 != 0, k&4 != 0
 	h.peer.WindowScale = k >> 4 % 15
 	h.cfg.NoDelay = k&8 != 0
