@@ -107,7 +107,7 @@ func (c *Conn) takeText(now clock.Time, p []byte) wire.Drop {
 	if !c.readClosed {
 		c.In.Extend(end + grown)
 		if gaps && r.gaps.empty() {
-			r.sack.known, r.sack.early = 0, 0
+			r.forgetRecent()
 			c.In.DropAhead() // what was placed but could not be noted
 		}
 		if !c.HoldText {
@@ -145,8 +145,8 @@ func (c *Conn) dropAhead() {
 	if c.sackOn && !r.gaps.empty() && c.state.receives() {
 		r.sack.reneged++
 	}
-	r.sack.known, r.sack.early = 0, 0
-	r.gaps.free(c.pool)
+	r.forgetRecent()
+	c.freeGaps()
 	c.In.DropAhead()
 }
 
@@ -198,7 +198,7 @@ func (c *Conn) receiveAhead(s *segment, p []byte) {
 		return
 	}
 	if c.sackOn {
-		r.noteRecent(s.seq)
+		c.noteRecent(s.seq)
 	}
 	c.oweDupAck(twice || len(r.gaps.spans) > spans)
 }
@@ -208,9 +208,9 @@ func (c *Conn) receiveAhead(s *segment, p []byte) {
 // arrives". A peer that knows of loss only by counting them needs one for each
 // segment although several may have arrived before Send is asked.
 //
-// With SACK the blocks tell what has arrived, and all acknowledgments of one turn
-// have the same: to a peer by RFC 6675 or RFC 8985 the second one is no news, and
-// no more than a spare. So two segments that only make a block longer and arrive
+// With SACK the blocks tell what has arrived, and as many acknowledgments go out as
+// it takes to tell of all blocks that have grown: more are no news to a peer by RFC
+// 6675 or RFC 8985, and no more than a spare. So two segments that only make a block longer and arrive
 // in one turn share an acknowledgment. One that does not, by what apart says, has
 // its own, and so have the first ones, up to the third duplicate, which peers wait
 // for (RFC 5681 3.2).

@@ -51,7 +51,8 @@ const (
 
 	// maxProbes is MAX_PROBES of RFC 8899 5.1.2: how often a size is tried before
 	// the path is taken to be smaller. A probe counts as probeWeight if it
-	// was lost alone, and as one if others were lost with it.
+	// was lost alone, and as one if others were lost with it or it took a time-out
+	// to find out: RFC 4821 7.6, that is inconclusive.
 	maxProbes   = 3
 	probeWeight = 4
 
@@ -59,9 +60,20 @@ const (
 	// out by acknowledgments. RFC 4821 7.4: without detection it would be a time-out.
 	probeFollow = 2
 
+	// probePatience is for how long a probe waits for a window that leaves room for
+	// what has to follow. On a path that loses much there may never be one.
+	probePatience = time.Second
+
 	// holeTimeouts is after how many time-outs in a row what arrives of smaller
 	// segments has us believe that larger ones vanish: RFC 4821 7.7, repeated timeouts.
+	// There have to be more by one for each time that this was a mistake, up to
+	// maxDoubts; and by as much where the segments are small already and did arrive.
 	holeTimeouts = 2
+	maxDoubts    = 4
+
+	// leastMTU4 is the least that is sent because nothing else gets through: the
+	// smallest link of RFC 1191 7.1.
+	leastMTU4 = 296
 
 	// searchGap ends the search where the part of the size that may be gained is less:
 	// RFC 4821 7.3, it has converged when the rest is not worth its cost.
@@ -70,14 +82,16 @@ const (
 
 // mtuSearch is the state of the search.
 type mtuSearch struct {
-	next  clock.Time // when a probe may go out; zero: there is nothing to find
-	limit uint16     // what the way to the next hop takes: MAX_PLPMTU
-	high  uint16     // search_high: so much did not get through; zero: not known
-	first uint16     // what is tried before anything else; zero: nothing in particular
-	size  uint16     // that is tried: PROBED_SIZE; zero: to be chosen
-	tries uint8      // lost probes of that size, weighted: PROBE_COUNT
-	state MTUState
-	out   bool // a probe is in flight
+	next   clock.Time // since when a probe may go out; zero: there is nothing to find
+	limit  uint16     // what the way to the next hop takes: MAX_PLPMTU
+	high   uint16     // search_high: so much did not get through; zero: not known
+	first  uint16     // what is tried before anything else; zero: nothing in particular
+	size   uint16     // that is tried: PROBED_SIZE; zero: to be chosen
+	tries  uint8      // lost probes of that size, weighted: PROBE_COUNT
+	doubts uint8      // how often a black hole was none
+	state  MTUState
+	out    bool // a probe is in flight
+	proved bool // a segment as large as c.mtu allows has arrived
 }
 
 // ipLen returns the length of the IP header, as far as it concerns sizes.
@@ -135,6 +149,7 @@ func (c *Conn) LimitMTU(now clock.Time, mtu int, until clock.Time) {
 func (c *Conn) resize(now clock.Time, mtu int) {
 	old := c.snd.mss
 	c.mtu = clampMTU(mtu)
+	c.search.proved = false
 	c.updateMSS()
 	if !c.state.synchronized() || c.snd.mss == old {
 		return
@@ -160,7 +175,7 @@ func (c *Conn) mostMTU() int { return min(int(c.search.limit), int(c.peerMSS)+wi
 // An outage looks the same. So the size that was in use is the first to be tried again.
 func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	m := &c.search
-	if c.retries < holeTimeouts || c.cfg.NoMTUProbing || a.original || !a.newest.IsSet() ||
+	if c.retries < c.holeTimeouts() || c.cfg.NoMTUProbing || a.original || !a.newest.IsSet() ||
 		c.recovery.phase != congestion.Timeout {
 		return
 	}
@@ -176,11 +191,20 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	if int(c.mtu) <= c.baseMTU() {
 		m.state = MTUError
 	}
-	m.size, m.tries, m.next = 0, 0, now
+	m.size, m.tries, m.next, m.proved = 0, 0, now, false
 	c.stats.blackHoles++
 	c.mtu = clampMTU(size)
 	c.updateMSS()
 	c.congestion.SetMSS(c.snd.mss)
+}
+
+// holeTimeouts returns how many time-outs in a row speak for a black hole.
+func (c *Conn) holeTimeouts() int {
+	n := holeTimeouts + int(c.search.doubts)
+	if c.search.proved && int(c.mtu) <= c.baseMTU() {
+		n += maxDoubts
+	}
+	return n
 }
 
 // baseMTU returns the size that gets through nearly everywhere.
@@ -200,7 +224,7 @@ func (c *Conn) smallerMTU() int {
 	if c.v6 {
 		return int(c.mtu)
 	}
-	return max(int(c.mtu)/2, minMTU)
+	return max(int(c.mtu)/2, min(int(c.mtu), leastMTU4-wire.IPv4Len))
 }
 
 // sizes of IP packets that links are known for: IPv4 of old, tunnels of many kinds,
@@ -281,7 +305,7 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 		m.high = m.size
 		m.size = 0
 		if m.first >= m.high {
-			m.first = 0
+			m.first, m.doubts = 0, 0
 		}
 	}
 	if m.size == 0 {
@@ -295,18 +319,21 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 		return Segment{}, false, false
 	}
 	all := n + probeFollow*s.mss
-	window := c.congestion.Window()
-	if unsent < all || int(s.wnd)-flight < all || window < all {
+	window, pipe := c.congestion.Window(), c.inFlight()
+	if window < all && now.Sub(m.next) >= probePatience {
+		all = n // one segment may always be out
+	}
+	if unsent < all || int(s.wnd)-flight < all || window < all && all > n {
 		return Segment{}, false, false
 	}
-	if window-c.inFlight() < n {
-		return Segment{}, false, c.inFlight() > 0
+	if window-pipe < n && pipe > 0 {
+		return Segment{}, false, true
 	}
 	seq := s.nxt
 	if c.timers[timerPace].IsSet() || !c.recordAs(now, n, recordProbe) {
 		return Segment{}, false, false
 	}
-	m.out = true
+	m.out, m.next = true, now
 	c.stats.mtuProbes++
 	seg = c.sendNew(now, b, seq, n, false)
 	c.stats.segmentsSent -= uint64(c.pieces(n) - 1)
@@ -325,6 +352,9 @@ func (c *Conn) probeArrived(now clock.Time) {
 	if m.size == 0 || int(m.size) <= int(c.mtu) || int(m.size) > c.mostMTU() {
 		return // what was to be found has changed meanwhile
 	}
+	if m.state > MTUSearching && m.size == m.first {
+		m.doubts = min(m.doubts+1, maxDoubts)
+	}
 	m.state = MTUSearching
 	c.resize(now, int(m.size))
 	c.chooseProbe(now)
@@ -335,13 +365,9 @@ func (c *Conn) probeMissed() {
 	m := &c.search
 	if m.out {
 		m.out = false
-		m.tries = min(m.tries+probeWeight, maxProbes*probeWeight)
+		m.tries++
 	}
 }
 
-// probeBlurred takes back some of probeMissed: RFC 4821 7.6, with other losses beside it a
-// lost probe is inconclusive, and is repeated later.
-func (c *Conn) probeBlurred() {
-	m := &c.search
-	m.tries -= min(m.tries, probeWeight-1)
-}
+// probeRefused takes note of a lost probe beside which nothing else is lost.
+func (c *Conn) probeRefused() { c.search.tries += probeWeight - 1 }

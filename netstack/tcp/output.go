@@ -139,7 +139,8 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 	c.rate.stamp(now, &rec, r.len() == 0)
 	joins := r.len() > 0 && (r.last().flags^rec.flags)&^recordLimited == 0
 	switch {
-	case joins && r.last().sent == now:
+	case joins && r.last().sent == now && r.last().order == rec.order-1:
+		c.rate.order-- // one transmission, so far
 		r.last().end = rec.end
 	case r.push(c.pool, rec):
 	case joins:

@@ -12,10 +12,11 @@ import (
 
 // A rack is the state of RFC 8985 5.2 and 7.
 type rack struct {
-	sent clock.Time    // RACK.xmit_ts: when the newest segment that has arrived was sent
-	rtt  time.Duration // RACK.rtt: its round trip
-	end  Seq           // RACK.end_seq
-	fack Seq           // RACK.fack: beyond everything that has arrived
+	sent  clock.Time    // RACK.xmit_ts: when the newest segment that has arrived was sent
+	rtt   time.Duration // RACK.rtt: its round trip
+	order uint32        // of that transmission among all
+	end   Seq           // RACK.end_seq
+	fack  Seq           // RACK.fack: beyond everything that has arrived
 
 	dsackRound   Seq   // a round trip in which a duplicate was reported ends with it
 	windowMult   uint8 // RACK.reo_wnd_mult, less one
@@ -64,8 +65,8 @@ func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
 			return
 		}
 	}
-	if rec.sent > k.sent || rec.sent == k.sent && rec.end.After(k.end) {
-		k.sent, k.end, k.rtt = rec.sent, rec.end, max(rtt, 1)
+	if later := int32(rec.order - k.order); !k.sent.IsSet() || later > 0 || later == 0 && rec.end.After(k.end) {
+		k.sent, k.order, k.end, k.rtt = rec.sent, rec.order, rec.end, max(rtt, 1)
 	}
 	if rec.sent > a.newest || rec.sent == a.newest && rec.end.After(a.newestEnd) {
 		a.newest, a.newestEnd = rec.sent, rec.end
@@ -78,9 +79,11 @@ func (a *arrival) echoOf(c *Conn, rec *record) bool {
 	return a.hasEcho && int32(a.echo-c.ts.now(rec.sent)) < 0
 }
 
-// sentBefore is RACK_sent_after of RFC 8985 6.2 step 2 the other way round.
+// sentBefore is RACK_sent_after of RFC 8985 6.2 step 2 the other way round. Clocks
+// are coarse, and sequence numbers tell the order of what went out at one instant only
+// if nothing of it was a retransmission; so transmissions are numbered.
 func (k *rack) sentBefore(rec *record) bool {
-	return rec.sent < k.sent || rec.sent == k.sent && rec.end.Before(k.end)
+	return int32(rec.order-k.order) < 0 || rec.order == k.order && rec.end.Before(k.end)
 }
 
 // noteDsack is RFC 8985 6.2 step 4: a duplicate says that the reordering window is
@@ -124,7 +127,7 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 	}
 	r := &c.board.records
 	wnd := c.reorderWindow()
-	lost, probe := false, false
+	lost, probe := false, false // and of probes of the path's MTU
 	var wait time.Duration
 	for i := range r.len() {
 		rec := r.at(i)
@@ -141,7 +144,7 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 		if remaining <= 0 {
 			// RFC 4821 7.6: a lost probe, if nothing else is lost, is not congestion.
 			alone := rec.has(recordProbe) && c.board.lost == 0 && c.recovery.phase <= congestion.Reducing
-			probe, lost = probe || rec.has(recordProbe), lost || !alone
+			probe, lost = probe || alone, lost || !alone
 			c.markLost(rec)
 		} else {
 			wait = max(wait, remaining)
@@ -151,10 +154,8 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 		k.probing = false
 		c.timers[timerLoss] = now.Add(wait)
 	}
-	switch {
-	case probe && lost:
-		c.probeBlurred()
-	case probe:
+	if probe && !lost {
+		c.probeRefused()
 		c.armRetransmit(now)
 	}
 	return lost

@@ -18,6 +18,7 @@ type rateState struct {
 	delivered   uint64     // bytes that have arrived
 	deliveredAt clock.Time // when that last grew
 	firstSent   clock.Time // when the newest segment of those that had arrived by then was sent
+	order       uint32     // of the last transmission
 	limitedTo   uint64     // the application was the limit until so much is delivered; zero: it is not
 	rate        int64      // of the last sample that counts, bytes per second
 	lost        int        // bytes taken for lost since the controller was last told
@@ -50,6 +51,8 @@ func (r *rateState) stamp(now clock.Time, rec *record, idle bool) {
 		r.firstSent, r.deliveredAt = now, now
 	}
 	rec.sent, rec.firstSent, rec.deliveredAt, rec.delivered = now, r.firstSent, r.deliveredAt, r.delivered
+	r.order++
+	rec.order = r.order
 	rec.flags &^= recordLimited
 	if r.limitedTo != 0 {
 		rec.flags |= recordLimited

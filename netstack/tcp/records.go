@@ -17,7 +17,8 @@ import (
 type record struct {
 	start, end Seq
 	flags      recordFlags
-	sent       clock.Time // for the last time
+	order      uint32     // of the last transmission among all
+	sent       clock.Time // when that was
 
 	// What draft-cheng-iccrg-delivery-rate-estimation-02 3.2 keeps of the instant.
 	delivered   uint64     // bytes that had been delivered

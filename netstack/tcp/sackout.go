@@ -9,24 +9,35 @@ package tcp
 // segment, and a super-segment, says nothing of it, and an acknowledgment of its
 // own does.
 
-import "smolnet/netstack/wire"
+import (
+	"smolnet/netstack/stream"
+	"smolnet/netstack/wire"
+)
 
-// keptRecent is how many blocks' order of arrival is remembered: as many as a
-// header can have.
-const keptRecent = wire.MaxSACKBlocks
+// keptRecent is how many blocks' order of arrival is remembered, and so how many
+// may grow in one turn and all be told of.
+const keptRecent = 32
+
+// recency has a sequence number of each of the blocks that grew last, newest first.
+// One that is in no span any more is of a block that was acknowledged since, or
+// dropped.
+type recency struct {
+	seq   [keptRecent]Seq
+	known uint8 // how many
+	fresh uint8 // the first so many were not reported yet
+}
+
+// recencySize is the memory that it takes, bytes.
+const recencySize = keptRecent*4 + 4
 
 // A sackReport is what is remembered of what was reported, and is to be. The zero
 // one is that of a connection that has got everything in order.
 type sackReport struct {
-	// recent has a sequence number of each of the blocks that grew last, newest
-	// first. One that is in no span any more is of a block that was acknowledged
-	// since, or dropped.
-	recent [keptRecent]Seq
-	known  uint8 // how many
-	dupDue bool  // dup was not reported yet
-	dup    span  // what has arrived twice, RFC 2883
-	early  uint8 // segments beyond the first gap, up to countedDups
-	paired bool  // the last duplicate acknowledgment owed is for two segments
+	recent *recency // nil: nothing, or there was no memory for it
+	dupDue bool     // dup was not reported yet
+	dup    span     // what has arrived twice, RFC 2883
+	early  uint8    // segments beyond the first gap, up to countedDups
+	paired bool     // the last duplicate acknowledgment owed is for two segments
 
 	duplicates uint32 // reported, for those who want to know
 	reneged    uint32 // how often reported blocks were dropped
@@ -100,9 +111,19 @@ func (c *Conn) putSACK(o *wire.TCPOptions, n int) bool {
 			add(s)
 		}
 	}
-	for _, seq := range r.sack.recent[:r.sack.known] {
-		if s, ok := r.gaps.find(seq); ok {
-			add(s)
+	if k := r.sack.recent; k != nil {
+		// Several blocks may have grown since the last acknowledgment. Each of those
+		// that are owed tells of what came first of the rest, so that the last one
+		// begins with what came last.
+		from := max(int(k.fresh)-(room-int(o.NumSACK)), 0)
+		k.fresh = uint8(from)
+		for _, seq := range k.seq[from:k.known] {
+			if s, ok := r.gaps.find(seq); ok {
+				add(s)
+			}
+		}
+		if from > 0 {
+			r.dupAcks = max(r.dupAcks, 1) // there is more to tell
 		}
 	}
 	// Blocks whose turn was forgotten when others grew together: those nearest to
@@ -114,20 +135,48 @@ func (c *Conn) putSACK(o *wire.TCPOptions, n int) bool {
 }
 
 // noteRecent remembers that the block with seq was the last that grew.
-func (r *receiveSpace) noteRecent(seq Seq) {
+func (c *Conn) noteRecent(seq Seq) {
+	r := &c.rcv
 	grown, ok := r.gaps.find(seq)
 	if !ok {
 		return
 	}
-	k := &r.sack
-	recent, n := [keptRecent]Seq{seq}, 1
-	for _, old := range k.recent[:k.known] {
+	k := r.sack.recent
+	if k == nil {
+		if !c.pool.ReserveBefore(stream.ShrinkWindows, recencySize) {
+			return
+		}
+		k = new(recency)
+		r.sack.recent = k
+	}
+	next, n, fresh := [keptRecent]Seq{seq}, 1, 1
+	for i, old := range k.seq[:k.known] {
 		if n < keptRecent && old.After(r.nxt) && (old.Before(grown.start) || !old.Before(grown.end)) {
-			recent[n] = old
+			next[n] = old
 			n++
+			if i < int(k.fresh) {
+				fresh = n
+			}
 		}
 	}
-	k.recent, k.known = recent, uint8(n)
+	k.seq, k.known, k.fresh = next, uint8(n), uint8(fresh)
+}
+
+// forgetRecent is for when there are no blocks any more.
+func (r *receiveSpace) forgetRecent() {
+	if k := r.sack.recent; k != nil {
+		k.known, k.fresh = 0, 0
+	}
+	r.sack.early = 0
+}
+
+// freeGaps gives back the memory of what arrived beyond RCV.NXT, but for the text.
+func (c *Conn) freeGaps() {
+	c.rcv.gaps.free(c.pool)
+	if c.rcv.sack.recent != nil {
+		c.pool.Unreserve(recencySize)
+		c.rcv.sack.recent = nil
+	}
 }
 
 // noteOverlap looks whether text from start up to end, which begins at or beyond

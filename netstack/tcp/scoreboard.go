@@ -201,6 +201,7 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 	if rec.has(recordProbe) {
 		a.probed = true
 	}
+	c.search.proved = c.search.proved || rec.len() >= c.snd.mss
 	if !rec.has(recordRepeats) {
 		a.original = a.original || !rec.end.After(c.recovery.end)
 		if rec.sent > a.rtt {

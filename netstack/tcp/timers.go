@@ -206,7 +206,7 @@ func (c *Conn) trim(now clock.Time) {
 		c.dropAhead()
 	}
 	if c.rcv.gaps.empty() {
-		c.rcv.gaps.free(c.pool)
+		c.freeGaps()
 	}
 	if c.board.records.len() == 0 {
 		c.board.records.free(c.pool)
