@@ -60,8 +60,9 @@ const (
 	// out by acknowledgments. RFC 4821 7.4: without detection it would be a time-out.
 	probeFollow = 2
 
-	// probePatience is for how long a probe waits for a window that leaves room for
-	// what has to follow. On a path that loses much there may never be one.
+	// probePatience is for how long what was in use before a black hole waits for a
+	// time without losses, and for a window with room for what has to follow. On a
+	// path that loses much there may never be one.
 	probePatience = time.Second
 
 	// holeTimeouts is after how many time-outs in a row what arrives of smaller
@@ -287,7 +288,8 @@ func (c *Conn) chooseProbe(now clock.Time) {
 // follow; other segments may wait, here for room in the window.
 func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg Segment, ok, hold bool) {
 	m, s := &c.search, &c.snd
-	if m.out || c.recovery.phase != congestion.Open || c.board.lost > 0 || c.cork.on || c.ecn.cwr {
+	impatient := m.state >= MTUBase && now.Sub(m.next) >= probePatience
+	if m.out || (c.recovery.phase != congestion.Open || c.board.lost > 0) && !impatient || c.cork.on || c.ecn.cwr {
 		return Segment{}, false, false
 	}
 	if c.cfg.NoMTUProbing {
@@ -320,7 +322,7 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 	}
 	all := n + probeFollow*s.mss
 	window, pipe := c.congestion.Window(), c.inFlight()
-	if window < all && now.Sub(m.next) >= probePatience {
+	if window < all && impatient {
 		all = n // one segment may always be out
 	}
 	if unsent < all || int(s.wnd)-flight < all || window < all && all > n {
