@@ -196,11 +196,18 @@ func (c *TCP) setBuffer(fn func(*tcp.Conn)) error {
 	return OpError("set", "setsockopt", c.network, nil, &c.ends().local, err)
 }
 
-// Info returns what the connection knows of itself. After Close it is the zero
-// Info.
-func (c *TCP) Info() (info tcp.Info) {
-	if c.ok() {
-		_ = c.change(func(tc *tcp.Conn) { info = tc.Info() })
+// SetCongestionControl has another congestion controller take over, at any time: "bbr",
+// "cubic", "none", "reno", or one of the stack's TCPConfig.Controllers. It goes on with
+// the window that there is. A name that nothing has is refused with an error that lists
+// those there are, and is errors.Is syscall.ENOENT. It is Linux's TCP_CONGESTION;
+// [TCP.Info] tells which one is in use.
+func (c *TCP) SetCongestionControl(name string) error {
+	if !c.ok() {
+		return errInvalid
 	}
-	return info
+	f, err := c.st.Congestion(name)
+	if err != nil && !c.closed.Load() {
+		return c.fail("set", "setsockopt", err)
+	}
+	return c.set(func(tc *tcp.Conn) { tc.SetCongestion(c.st.Now(), f) })
 }

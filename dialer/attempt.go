@@ -171,8 +171,16 @@ func (d *Dialer) dialTCP(ctx context.Context, network string, local, remote neti
 		return nil, err
 	}
 	return overAny(d, local, remote, func(st *netstack.Stack) (*conn.TCP, error) {
-		cfg := conn.KeepAlive(st.TCPDefaults(), d.KeepAlive, d.KeepAliveConfig)
-		return conn.ConnectTCP(ctx, st, network, core.DialOptions{Local: local, Remote: remote, Config: cfg, FastOpen: d.FastOpen})
+		o := core.DialOptions{Local: local, Remote: remote, FastOpen: d.FastOpen}
+		o.Config = conn.KeepAlive(st.TCPDefaults(), d.KeepAlive, d.KeepAliveConfig)
+		if d.CongestionControl != "" {
+			f, err := st.Congestion(d.CongestionControl)
+			if err != nil {
+				return nil, err
+			}
+			o.Congestion = f
+		}
+		return conn.ConnectTCP(ctx, st, network, o)
 	})
 }
 

@@ -65,6 +65,10 @@ type Dialer struct {
 	// connections: it is for requests that may be repeated, such as those over TLS.
 	FastOpen bool
 
+	// CongestionControl is the name of the congestion controller of TCP connections, see
+	// conn.TCP.SetCongestionControl. Empty: the stack's.
+	CongestionControl string
+
 	// Resolver for host names. Nil: one that asks the stack's DNS servers over
 	// the stack, as made by [Resolver] (of a Group one of its stacks).
 	Resolver *net.Resolver

@@ -48,6 +48,10 @@ type Config struct {
 	// the stack's TCPConfig.FastOpen decides.
 	FastOpen bool
 
+	// CongestionControl is the name of the congestion controller of accepted connections,
+	// see conn.TCP.SetCongestionControl. Empty: the stack's.
+	CongestionControl string
+
 	// ReuseAddr lets several packet sockets share an address and port.
 	ReuseAddr bool
 

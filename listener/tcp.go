@@ -118,13 +118,8 @@ type accepted struct {
 // open listens on one stack.
 func (l *TCP) open(st *netstack.Stack, cfg *Config, o core.ListenOptions) (netip.AddrPort, error) {
 	p := &part{st: st}
-	defaults := st.TCPDefaults()
-	o.Config = conn.KeepAlive(defaults, cfg.KeepAlive, cfg.KeepAliveConfig)
-	if cfg.FastOpen && !defaults.FastOpen {
-		if o.Config == nil {
-			o.Config = &defaults
-		}
-		o.Config.FastOpen = true
+	if err := cfg.configure(st, &o); err != nil {
+		return netip.AddrPort{}, err
 	}
 	o.Accept = func(s *core.TCP) { l.enqueue(p, s) }
 	var err error
@@ -137,6 +132,26 @@ func (l *TCP) open(st *netstack.Stack, cfg *Config, o core.ListenOptions) (netip
 	}
 	l.parts = append(l.parts, p)
 	return p.l.Addr(), nil
+}
+
+// configure sets what cfg says of accepted connections, if it says anything.
+func (cfg *Config) configure(st *netstack.Stack, o *core.ListenOptions) error {
+	defaults := st.TCPDefaults()
+	o.Config = conn.KeepAlive(defaults, cfg.KeepAlive, cfg.KeepAliveConfig)
+	if o.Config == nil && (cfg.FastOpen || cfg.CongestionControl != "") {
+		o.Config = &defaults
+	}
+	if cfg.FastOpen {
+		o.Config.FastOpen = true
+	}
+	if cfg.CongestionControl != "" {
+		f, err := st.Congestion(cfg.CongestionControl)
+		if err != nil {
+			return err
+		}
+		o.Config.Congestion = f
+	}
+	return nil
 }
 
 // closeParts ends what open has begun, and resets the connections that nobody

@@ -169,9 +169,24 @@ type TCPConfig struct {
 	// is the other side.
 	FastOpen bool
 
-	// Congestion makes the congestion controller of a connection, such as what
-	// congestion.New("bbr") returns. Default CUBIC (RFC 9438). It is called on the
-	// poll goroutine: it must not block, nor wait for the stack (see ErrOnLoop).
+	// NoMTUProbing: what segments a path takes is learnt from routers alone. Otherwise,
+	// if large ones vanish and nobody says why, smaller ones are sent, and it is found
+	// out by probes what gets through (RFC 4821, RFC 8899).
+	NoMTUProbing bool
+
+	// CongestionControl is the name of the congestion controller of connections that
+	// are given no other one: one of congestion.Names, or of Controllers. Default
+	// "cubic" (RFC 9438). A Dialer, a listener and a connection may name others.
+	CongestionControl string
+
+	// Controllers are congestion controllers of your own, by names that
+	// congestion.Names does not have. New takes a copy. Factories and what they make
+	// are called on the poll goroutine: they must not block, nor wait for the stack
+	// (see ErrOnLoop).
+	Controllers map[string]congestion.Factory
+
+	// Congestion, in the place of CongestionControl, makes the controllers without
+	// a name. It is called as those of Controllers are.
 	Congestion congestion.Factory
 }
 
@@ -229,8 +244,9 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		NoSynCookies:      c.NoSynCookies,
 		FastOpen:          c.FastOpen,
 		ECN:               c.ECN,
+		NoMTUProbing:      c.NoMTUProbing,
 		TimerSlack:        slack,
-		Congestion:        c.Congestion,
+		Congestion:        c.factory(),
 	}
 }
 
@@ -261,6 +277,9 @@ func (c *TCPConfig) validate() error {
 		return fmt.Errorf("TCP.MinRTO %v is more than TCP.MaxRTO %v", c.MinRTO, c.MaxRTO)
 	case c.ECN > ECNOff:
 		return fmt.Errorf("TCP.ECN %d is no ECNMode", c.ECN)
+	}
+	if err := c.validateControllers(); err != nil {
+		return err
 	}
 	for _, d := range []struct {
 		name string

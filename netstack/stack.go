@@ -15,6 +15,7 @@ package netstack
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,7 @@ func newStack(cfg Config, share core.Share) (*Stack, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.TCP.Controllers = maps.Clone(cfg.TCP.Controllers)
 	if cfg.Name == "" {
 		cfg.Name = "eth0"
 		if caps.Medium == phy.MediumIP {
@@ -165,8 +167,17 @@ func (st *Stack) attach(dev phy.Device, hw [6]byte) error {
 // the start.
 func (st *Stack) Now() clock.Time { return clock.Time(time.Since(st.start)) + 1 }
 
+// Time returns the instant t of the stack's clock as a time of day. The zero Time is
+// for a t that is not set.
+func (st *Stack) Time(t clock.Time) time.Time {
+	if !t.IsSet() {
+		return time.Time{}
+	}
+	return st.start.Add(time.Duration(t - 1))
+}
+
 // Config returns the configuration that the stack was made with, names filled
-// in. Slices are shared: do not change them.
+// in. Slices and maps are shared: do not change them.
 func (st *Stack) Config() Config { return st.cfg }
 
 // TCPDefaults returns the settings that connections start with, for those who

@@ -39,7 +39,8 @@ type Controller interface {
 	OnCongestion(now clock.Time, why Cause, inFlight int)
 
 	// OnRecovered: everything that was out when the recovery, or the repair after a
-	// time-out, began is acknowledged.
+	// time-out, began is acknowledged. A controller that takes over in the midst of
+	// one has not heard of its beginning.
 	OnRecovered(now clock.Time, inFlight int)
 
 	// OnTimeout: the retransmission timer expired, all that is out counts as lost.
@@ -83,11 +84,13 @@ type Start struct {
 	// window is one segment (RFC 6928 2).
 	SynLost bool
 
-	// RTT of the handshake; zero: not measured.
+	// RTT of the handshake, or smoothed of a connection that has another controller so
+	// far; zero: not measured.
 	RTT time.Duration
 
 	// Window and SlowStartThreshold are those of the controller that this one takes
-	// over from; zero: there was none.
+	// over from; zero: there was none. Where the losses that it has reduced the window
+	// for are being repaired, the Phase of the first Ack says so.
 	Window, SlowStartThreshold int
 }
 

@@ -54,6 +54,7 @@ type control struct {
 	target int32 // window at the end of the reduction
 	prr    prr
 	repair repair
+	taken  bool // another controller has begun the repair
 	srtt   time.Duration
 }
 
@@ -112,6 +113,9 @@ func (c *control) observe(a *Ack) (grow bool, n int) {
 		n = amount(a.Delivered)
 		return n > 0, n
 	default:
+		if c.repair == noRepair {
+			c.adopt()
+		}
 		if a.Phase == Reducing {
 			c.prr = prr{} // it begins with a loss
 		} else if c.repair == reducing {
@@ -138,12 +142,16 @@ func (c *control) flight() int {
 	return int(c.window)
 }
 
+// healthy reports whether this controller has begun no repair that is going on.
+func (c *control) healthy() bool { return c.repair == noRepair || c.taken }
+
 // save keeps what a mistake would be undone to. An episode of several repairs is
 // undone to its beginning.
 func (c *control) save() {
-	if c.repair == noRepair {
+	if c.healthy() {
 		c.priorWindow, c.priorSsthresh = c.window, c.ssthresh
 	}
+	c.taken = false
 }
 
 // reduce begins a reduction to target, which PRR carries out.
@@ -170,6 +178,17 @@ func (c *control) reduce(target int, why Cause, inFlight int) {
 	c.setWindow(min(sum(amount(inFlight), int(c.mss)), int(c.target)))
 }
 
+// adopt goes on with a reduction that another controller has begun, which this one has
+// taken over from: to the threshold, and if that one had none, as BBR, to the window.
+func (c *control) adopt() {
+	if c.ssthresh == maxWindow {
+		c.setSsthresh(max(int(c.window), 2*int(c.mss)))
+	}
+	c.target = c.ssthresh
+	c.repair, c.taken = reducing, true
+	c.prr = prr{}
+}
+
 // restart falls back to slow start from the loss window of one segment, RFC 5681
 // 3.1.
 //
@@ -192,7 +211,7 @@ func (c *control) undo() bool {
 	}
 	c.window, c.ssthresh = max(c.window, c.priorWindow), max(c.ssthresh, c.priorSsthresh)
 	c.priorWindow, c.priorSsthresh = 0, 0
-	c.repair = noRepair
+	c.repair, c.taken = noRepair, false
 	return true
 }
 
@@ -217,7 +236,7 @@ func (c *control) OnRecovered(clock.Time, int) {
 	if c.repair == reducing {
 		c.setWindow(int(c.target)) // RFC 9937 6.4; RFC 6582 3.2 step 3, (2)
 	}
-	c.repair = noRepair
+	c.repair, c.taken = noRepair, false
 }
 
 // SetMSS changes the segment size.

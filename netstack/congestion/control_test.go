@@ -185,3 +185,42 @@ func TestAllocations(t *testing.T) {
 		}), name)
 	}
 }
+
+// A controller that takes over in the midst of a repair goes on with it: PRR computes
+// the window, up to the threshold that the one before has chosen, and an undo of what
+// happened before is not its own.
+func TestTakesOverInRepair(t *testing.T) {
+	for _, c := range lossBased() {
+		c.Start(testNow, Start{MSS: testMSS, Window: 2 * testMSS, SlowStartThreshold: 10 * testMSS})
+		inFlight := 2 * testMSS
+		for range 40 { // slow start, as long as less is in flight than should be
+			inFlight -= testMSS
+			c.OnAck(testNow, Ack{Acked: testMSS, Delivered: testMSS, PriorInFlight: inFlight + testMSS, InFlight: inFlight, Phase: Recovery})
+			require.LessOrEqual(t, c.Window(), 10*testMSS)
+			if n := c.Window() - inFlight; n > 0 {
+				inFlight += n
+				c.OnSend(testNow, n, inFlight)
+			}
+		}
+		require.Equal(t, "recovery", c.Mode())
+		require.Equal(t, 10*testMSS, inFlight)
+		c.OnRecovered(testNow, inFlight)
+		require.Equal(t, 10*testMSS, c.Window())
+		require.Equal(t, "congestion avoidance", c.Mode())
+	}
+}
+
+// The same after a controller that knows no threshold: the window is the goal.
+func TestTakesOverInRepairWithoutThreshold(t *testing.T) {
+	for _, c := range lossBased() {
+		c.Start(testNow, Start{MSS: testMSS, Window: 20 * testMSS, SlowStartThreshold: 1 << 30})
+		c.OnAck(testNow, Ack{Delivered: testMSS, PriorInFlight: 30 * testMSS, InFlight: 29 * testMSS, Phase: Recovery})
+		require.Equal(t, 20*testMSS, c.SlowStartThreshold())
+		// A time-out meanwhile is about the same losses.
+		c.OnTimeout(testNow, 29*testMSS)
+		require.Equal(t, testMSS, c.Window())
+		require.Equal(t, 20*testMSS, c.SlowStartThreshold())
+		c.OnUndo(testNow)
+		require.GreaterOrEqual(t, c.Window(), 20*testMSS)
+	}
+}

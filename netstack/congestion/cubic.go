@@ -178,7 +178,7 @@ func scale(n, p, q int) int { return int(int64(n) * int64(p) / int64(q)) }
 
 // keep keeps the curve for OnUndo.
 func (c *Cubic) keep() {
-	if c.repair == noRepair {
+	if c.healthy() {
 		c.prior = c.curve
 	}
 }

@@ -52,6 +52,10 @@ type Stats struct {
 	NeighborsEvicted        uint64
 	NeighborPacketsOverflow uint64 // waiting packets dropped because of a bound
 
+	// TCPEnded is what the connections that are over have counted. Those that are
+	// open are not in it: Sockets has what each of them has counted so far.
+	TCPEnded tcp.Totals
+
 	// What the memory budget has denied: see Limits.Memory for when.
 	WindowsHeld       uint64 // segments whose window was not made larger than ever before
 	WindowsShrunk     uint64 // segments whose window was kept small; pages for data beyond a gap

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/neighbor"
 	"smolnet/netstack/stream"
@@ -60,6 +61,9 @@ type DialOptions struct {
 	Config        *tcp.Config    // nil: the stack's
 	Waiter        Waiter
 
+	// Congestion makes the congestion controller; nil: that of Config.
+	Congestion congestion.Factory
+
 	// FastOpen: RFC 7413. Towards a server that is known to take text from SYNs
 	// the connection waits for the first Write (or Read, or CloseWrite), which goes
 	// out with the SYN, and TCP.Deferred is true; the user may write before the
@@ -114,6 +118,9 @@ func (c *Core) DialTCP(now clock.Time, o DialOptions) (*TCP, error) {
 	s := c.newTCP(tcp.ID{Local: local, Remote: remote}, o.Config, p)
 	if s == nil {
 		return nil, errno.NoBufs
+	}
+	if o.Congestion != nil {
+		s.conn.SetCongestion(now, o.Congestion)
 	}
 	s.waiter = o.Waiter
 	s.dialed = true
@@ -322,6 +329,7 @@ func (s *TCP) detach() {
 	}
 	s.attached = false
 	c, id := s.core, s.conn.ID()
+	s.conn.AddTo(&c.stats.TCPEnded)
 	c.tcp.remove(s)
 	c.timers.Set(&s.timer, s, 0)
 	if s.dialed {

@@ -81,7 +81,8 @@ type Config struct {
 	// granularity G of RFC 6298. Default 1 ms.
 	TimerSlack time.Duration
 
-	// Congestion makes a connection's congestion controller; nil: CUBIC.
+	// Congestion makes a connection's congestion controller; nil, or if it makes none:
+	// CUBIC. Conn.SetCongestion has another one take over.
 	Congestion congestion.Factory
 }
 

@@ -146,6 +146,7 @@ type Conn struct {
 	stats  counters
 
 	// What is rarely needed.
+	opened      clock.Time // when the handshake was over; not set before
 	lastResent  clock.Time // data, not for the first time
 	paceFree    clock.Time // when a paced sender has made up for what it sent
 	paceFired   clock.Time // when it went on, the last time it had to wait
@@ -219,11 +220,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
 	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
-	if cfg.Congestion != nil {
-		c.congestion = cfg.Congestion()
-	} else {
-		c.congestion = &congestion.Cubic{Pacing: true}
-	}
+	c.congestion = newController(cfg.Congestion)
 }
 
 func isV6(id ID) bool { return id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6() }

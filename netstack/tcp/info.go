@@ -17,11 +17,11 @@ type Info struct {
 	RTO         time.Duration // with its present back-off
 	Backoff     int           // how often the RTO was doubled
 
-	// Congestion control.
+	// Congestion control. Zero before the handshake is over, but for the name.
 	CongestionControl  string           // name of the controller, such as "cubic"
 	CongestionMode     string           // what it is at, such as "slow start"
 	Phase              congestion.Phase // of loss recovery
-	CongestionWindow   int              // bytes; zero before the handshake is over
+	CongestionWindow   int              // bytes
 	SlowStartThreshold int              // bytes; very large while there is none
 	PacingRate         int64            // bytes per second; zero: not paced
 
@@ -77,6 +77,7 @@ type Info struct {
 	MarkReductions                       uint64 // reductions of the window that came of them
 
 	// On the stack's clock; zero: never.
+	Established            clock.Time // the end of the handshake
 	LastSent, LastReceived clock.Time // data of ours; a segment of the peer's
 }
 
@@ -97,15 +98,12 @@ type counters struct {
 // Info returns a snapshot.
 func (c *Conn) Info() Info {
 	n, b := &c.stats, &c.board
-	return Info{
+	i := Info{
 		State: c.state,
 		RTT:   c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min,
 		RTO: c.rtt.current(c.cfg.rtoBounds()), Backoff: int(c.rtt.backoff),
-		CongestionControl: c.congestion.Name(), CongestionMode: c.congestion.Mode(), Phase: c.recovery.phase,
-		CongestionWindow:   c.congestion.Window(),
-		SlowStartThreshold: c.congestion.SlowStartThreshold(),
-		PacingRate:         c.congestion.PacingRate(),
-		SendMSS:            c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
+		CongestionControl: c.congestion.Name(), Phase: c.recovery.phase,
+		SendMSS: c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
 		PathMTUState: c.search.state, PathMTULimit: int(c.search.limit),
 		SendWindow: int(c.snd.wnd), RecvWindow: c.rcv.adv.Sub(c.rcv.nxt),
 		SendQueue: c.Out.Len(), RecvQueue: c.In.Len(), SendBuffer: c.Out.Limit(), RecvBuffer: c.In.Limit(),
@@ -122,6 +120,53 @@ func (c *Conn) Info() Info {
 		Twice: uint64(c.rcv.sack.duplicates), Reneged: uint64(c.rcv.sack.reneged), DuplicateAcks: n.duplicateAcks,
 		PathMTUProbes: uint64(n.mtuProbes), BlackHoles: uint64(n.blackHoles),
 		MarksReceived: n.marks, MarksEchoed: n.echoes, MarkReductions: uint64(n.markReductions),
-		LastSent: c.lastSent, LastReceived: c.lastReceived,
+		Established: c.opened, LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}
+	if k := c.congestion; c.opened.IsSet() {
+		i.CongestionMode, i.CongestionWindow = k.Mode(), k.Window()
+		i.SlowStartThreshold, i.PacingRate = k.SlowStartThreshold(), k.PacingRate()
+	}
+	return i
+}
+
+// Totals are counters of [Info] that can be added up over connections.
+type Totals struct {
+	BytesSent, BytesReceived uint64 // payload; BytesSent counts retransmissions too
+	Retransmits              uint64 // segments
+	Timeouts                 uint64 // of the retransmission timer, RFC 6298
+	TailProbes               uint64 // RFC 8985 7
+	FastRecoveries           uint64
+	SpuriousRecoveries       uint64 // reductions that were taken back, RFC 4015
+	DuplicatesReported       uint64 // by peers' duplicate SACKs, RFC 2883: retransmissions in vain
+	Reordered                uint64 // segments of ours that arrived late
+	OutOfOrder               uint64 // segments of peers
+	Twice                    uint64 // and that had arrived before, all or part
+	Reneged                  uint64 // times that what we had acknowledged selectively was dropped, RFC 2018 8
+	PathMTUProbes            uint64 // segments that tried what the path takes, RFC 8899
+	BlackHoles               uint64 // times that large segments were found to vanish, RFC 4821 7.7
+	MarksReceived            uint64 // segments of peers with a mark of congestion, RFC 3168
+	MarksEchoed              uint64 // acknowledgments in which peers told of marks
+	MarkReductions           uint64 // reductions of the window that came of them
+}
+
+// AddTo adds the connection's counters to t.
+func (c *Conn) AddTo(t *Totals) {
+	n := &c.stats
+	t.BytesSent += n.bytesSent
+	t.BytesReceived += n.bytesReceived
+	t.Retransmits += n.retransmits
+	t.Timeouts += uint64(n.timeouts)
+	t.TailProbes += uint64(n.tailProbes)
+	t.FastRecoveries += uint64(n.fastRecoveries)
+	t.SpuriousRecoveries += uint64(n.spurious)
+	t.DuplicatesReported += uint64(n.duplicates)
+	t.Reordered += uint64(n.reordered)
+	t.OutOfOrder += n.outOfOrder
+	t.Twice += uint64(c.rcv.sack.duplicates)
+	t.Reneged += uint64(c.rcv.sack.reneged)
+	t.PathMTUProbes += uint64(n.mtuProbes)
+	t.BlackHoles += uint64(n.blackHoles)
+	t.MarksReceived += n.marks
+	t.MarksEchoed += n.echoes
+	t.MarkReductions += uint64(n.markReductions)
 }
