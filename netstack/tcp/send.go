@@ -152,7 +152,7 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	}
 	v.resend = false
 	n = c.repeat(now, i, n)
-	if start == s.una && v.phase == congestion.Recovery {
+	if c.sackOn && start == s.una && v.phase == congestion.Recovery {
 		// The timer is about the last transmission of what it waits for: SACKs, which
 		// do not restart it, show that the repair goes on.
 		c.armRetransmit(now)
