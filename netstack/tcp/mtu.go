@@ -322,14 +322,15 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 	}
 	all := n + probeFollow*s.mss
 	window, pipe := c.congestion.Window(), c.inFlight()
-	if window < all && impatient {
-		all = n // one segment may always be out
+	offered := int(s.wnd) - flight
+	if impatient {
+		all, window, offered = n, max(window, n), max(offered, min(n, int(s.maxWnd)))
 	}
-	if unsent < all || int(s.wnd)-flight < all || window < all && all > n {
+	if unsent < all || offered < all || window < all {
 		return Segment{}, false, false
 	}
-	if window-pipe < n && pipe > 0 {
-		return Segment{}, false, true
+	if min(window-pipe, int(s.wnd)-flight) < n {
+		return Segment{}, false, pipe > 0
 	}
 	seq := s.nxt
 	if c.timers[timerPace].IsSet() || !c.recordAs(now, n, recordProbe) {
