@@ -58,6 +58,7 @@ type Core struct {
 	tcp      tcpDemux
 	timeWait timeWaits
 	fast     fastOpens
+	pathMTUs pathMTUs
 	udp      udpDemux
 	pings    map[pingKey]*Ping
 	timers   timer.Queue[*TCP]

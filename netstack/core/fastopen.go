@@ -197,10 +197,12 @@ func (s *TCP) begin(now clock.Time) {
 		fo, ok := c.fast.lookup(now, s.fastPath())
 		if s.fast = ok; ok {
 			s.conn.ConnectFast(now, iss, mtu, fo)
+			s.recallMTU(now)
 			return
 		}
 	}
 	s.conn.Connect(now, iss, mtu)
+	s.recallMTU(now)
 }
 
 // awaited reports whether the SYN of a socket waits for what its user has asked for

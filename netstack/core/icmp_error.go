@@ -209,8 +209,11 @@ func (s *TCP) lowerMTU(now clock.Time, q *quote, mtu int) wire.Drop {
 	if mtu >= q.size || mtu >= int(s.path.mtu) {
 		return wire.DropIgnored
 	}
-	s.path.mtu = uint16(mtu)
-	s.conn.SetMTU(now, mtu-ipLen(q.dst))
+	before := s.conn.Info().PathMTU
+	s.conn.LimitMTU(now, mtu-ipLen(q.dst), 0)
+	if s.conn.Info().PathMTU < before {
+		s.core.pathMTUs.learn(now, q.dst, mtu)
+	}
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone

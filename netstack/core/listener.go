@@ -163,6 +163,7 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 	}
 	if l.hold != nil {
 		s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
+		s.recallMTU(now)
 		s.hold(now)
 		return wire.DropNone
 	}
@@ -171,6 +172,7 @@ func (l *Listener) receive(now clock.Time, in *inbound, h *wire.TCP, payload []b
 	} else {
 		s.conn.Accept(now, iss, int(s.path.mtu)-int(s.ipLen), h)
 	}
+	s.recallMTU(now)
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone

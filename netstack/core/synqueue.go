@@ -135,6 +135,7 @@ func (l *Listener) receiveCookie(now clock.Time, in *inbound, h *wire.TCP, paylo
 	if action == tcp.ActionReset {
 		c.sendReset(in, h, len(payload))
 	}
+	s.recallMTU(now)
 	s.collect(now)
 	s.enqueue()
 	return d, true

@@ -132,12 +132,12 @@ func (s *TCP) reroute(now clock.Time) bool {
 		s.unreachable(now, e)
 		return true
 	}
-	if p.ifc == s.path.ifc && p.next == s.path.next {
-		p.mtu = min(p.mtu, s.path.mtu) // a path MTU that was learned stays
-	} else {
+	other := p.ifc != s.path.ifc || p.next != s.path.next
+	if other {
 		s.parked = false // unpark does not listen to the old neighbour any more
+		s.core.pathMTUs.forget(id.Remote.Addr())
 	}
-	if p.mtu != s.path.mtu {
+	if other || p.mtu != s.path.mtu { // else what was learnt of the path stays
 		s.conn.SetMTU(now, int(p.mtu)-ipLen(id.Remote.Addr()))
 	}
 	s.path, s.resolved = p, 0

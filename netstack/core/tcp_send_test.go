@@ -51,10 +51,11 @@ func TestNothingToSay(t *testing.T) {
 func TestRerouteKeepsMTU(t *testing.T) {
 	ifc, conns := dialed(t, 1)
 	s := conns[0]
-	s.path.mtu = 600
+	s.conn.LimitMTU(1, 600, 0)
 	require.NoError(t, ifc.core.AddRoute(route.Route{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Interface: ifc.index}))
 	require.NotEqual(t, s.path.gen, ifc.core.gen)
 	require.True(t, s.reroute(1))
 	require.Equal(t, s.path.gen, ifc.core.gen)
-	require.EqualValues(t, 600, s.path.mtu)
+	require.Equal(t, 600, s.conn.Info().PathMTU)
+	require.Equal(t, 1480, s.conn.Info().PathMTULimit)
 }

@@ -275,6 +275,10 @@ func (s *TCP) drop(now clock.Time) {
 // collect acts on the connection's events and publishes them.
 func (s *TCP) collect(now clock.Time) {
 	ev := s.conn.TakeEvents()
+	if ev&tcp.EventPathMTU != 0 {
+		s.notePathMTU(now)
+		ev &^= tcp.EventPathMTU
+	}
 	if ev == 0 {
 		return
 	}

@@ -122,24 +122,33 @@ func (c *Conn) SetMTU(now clock.Time, mtu int) {
 //
 // RFC 8899 4.6.2: what a router refuses and is larger than what is in use was a probe,
 // and the message tells what to try next. The caller has validated it, see InFlight.
+// RFC 5927 7.2 has messages wait that say what segments of before that did arrive
+// contradict: they have effect, and what was in use is tried at once, so that the
+// effect of one that was forged ends.
 func (c *Conn) LimitMTU(now clock.Time, mtu int, until clock.Time) {
 	m := &c.search
 	if c.state == StateClosed || c.state == StateTimeWait || mtu >= int(m.limit) {
 		return
 	}
-	size := int(clampMTU(mtu))
-	if size > int(c.mtu) {
+	size, old := int(clampMTU(mtu)), int(c.mtu)
+	switch {
+	case size > old:
 		if m.out && size < int(m.size) {
 			m.high, m.first = uint16(size+1), uint16(size)
 			m.size, m.tries = 0, 0
 		}
 		return
-	}
-	if !until.IsSet() {
+	case size == old && !m.out:
+		return
+	case !until.IsSet():
 		until = now.Add(raiseAfter)
 	}
+	verify := m.proved && size < old && !c.cfg.NoMTUProbing
 	m.high, m.first, m.size, m.tries = uint16(size+1), 0, 0, 0
 	m.state, m.next = MTUComplete, until
+	if verify {
+		m.high, m.first, m.state, m.next = 0, uint16(old), MTUSearching, now
+	}
 	c.resize(now, size)
 	c.check()
 }
