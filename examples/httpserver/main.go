@@ -119,11 +119,11 @@ func joined(opts *cli.Options) (server, client *netstack.Stack, err error) {
 	if err != nil {
 		return nil, nil, errors.Join(err, a.Close(), b.Close())
 	}
-	server, err = netstack.New(netstack.Config{Device: dev, Addrs: []netip.Prefix{cli.StackAddr4, cli.StackAddr6}})
+	server, err = netstack.New(netstack.Config{Device: dev, Addrs: []netip.Prefix{cli.StackAddr4, cli.StackAddr6}, TCP: opts.TCP()})
 	if err != nil {
 		return nil, nil, errors.Join(err, dev.Close(), b.Close())
 	}
-	client, err = netstack.New(netstack.Config{Device: b, Addrs: []netip.Prefix{cli.HostAddr4, cli.HostAddr6}})
+	client, err = netstack.New(netstack.Config{Device: b, Addrs: []netip.Prefix{cli.HostAddr4, cli.HostAddr6}, TCP: opts.TCP()})
 	if err != nil {
 		return nil, nil, errors.Join(err, server.Close(), b.Close())
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"smolnet/internal/cli"
 )
 
 // start runs the example in memory and returns its URL and a way to end it,
@@ -107,6 +109,20 @@ func TestBadLink(t *testing.T) {
 	}
 	c.CloseIdleConnections()
 	require.NoError(t, end())
+}
+
+// TestCongestion: the flag chooses the controller of the connections that the page
+// shows.
+func TestCongestion(t *testing.T) {
+	url, end := start(t, "-congestion", "bbr")
+	c := &http.Client{Timeout: 20 * time.Second}
+	_, body := get(t, c, url)
+	require.Regexp(t, `id="control">bbr, \w`, body)
+	c.CloseIdleConnections()
+	require.NoError(t, end())
+	err := run(t.Context(), []string{"-congestion", "vegas"}, io.Discard)
+	var usage *cli.UsageError
+	require.ErrorAs(t, err, &usage)
 }
 
 // TestHalfClose: the bridge passes a half-close on, so that a client that

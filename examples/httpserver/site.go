@@ -152,21 +152,37 @@ func factsOf(c *conn.TCP) []fact {
 	count := func(key, label string, n uint64, unit string) fact {
 		return fact{key, label, grouped(n) + unit, float64(n)}
 	}
+	orNone := func(key, label string, n uint64, unit string) fact {
+		f := count(key, label, n, unit)
+		if n == 0 {
+			f.Value = "none"
+		}
+		return f
+	}
 	return []fact{
 		{"client", "Client", c.RemoteAddr().String(), 0},
 		{"server", "Server", c.LocalAddr().String(), 0},
 		{"state", "State", i.State.String(), 0},
+		{"age", "Established for", time.Since(i.Established).Round(time.Second).String(), time.Since(i.Established).Seconds()},
 		{"rtt", "Smoothed round-trip time", i.RTT.Round(time.Microsecond).String(), float64(i.RTT.Microseconds())},
+		{"minrtt", "Least round-trip time", i.MinRTT.Round(time.Microsecond).String(), float64(i.MinRTT.Microseconds())},
 		{"rto", "Retransmission timeout", i.RTO.Round(time.Microsecond).String(), float64(i.RTO.Microseconds())},
-		count("cwnd", "Congestion window ("+i.CongestionControl+")", uint64(i.CongestionWindow), " B"),
+		{"control", "Congestion control", i.CongestionControl + ", " + i.CongestionMode, 0},
+		{"phase", "Loss recovery", i.Phase.String(), 0},
+		count("cwnd", "Congestion window", uint64(i.CongestionWindow), " B"),
+		orNone("ssthresh", "Slow start threshold", uint64(i.SlowStartThreshold), " B"),
+		orNone("pacing", "Pacing rate", uint64(i.PacingRate), " B/s"),
+		count("rate", "Delivery rate", uint64(i.DeliveryRate), " B/s"),
 		count("mss", "Segment size (MSS)", uint64(i.SendMSS), " B"),
 		count("peerwnd", "Window the client offers", uint64(i.SendWindow), " B"),
 		count("inflight", "In flight", uint64(i.InFlight), " B"),
+		count("queue", "Written, not acknowledged", uint64(i.SendQueue), " B"),
 		count("sent", "Bytes sent", i.BytesSent, " B"),
 		count("received", "Bytes received", i.BytesReceived, " B"),
 		count("segsout", "Segments sent", i.SegmentsSent, ""),
 		count("segsin", "Segments received", i.SegmentsReceived, ""),
 		count("retrans", "Segments retransmitted", i.Retransmits, ""),
+		count("spurious", "of those, in vain", i.DuplicatesReported, ""),
 	}
 }
 

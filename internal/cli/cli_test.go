@@ -107,6 +107,8 @@ func TestWrongFlags(t *testing.T) {
 		{"-tap .. a", "not an interface name"},
 		{"-tun 0123456789abcdef a", "at most 15 bytes"},
 		{"-pcap= a", "flag -pcap: empty file name"},
+		{"-congestion vegas a", `invalid value "vegas" for flag -congestion: there are bbr, cubic, none, reno`},
+		{"-congestion= a", "flag -congestion: there are bbr, cubic, none, reno"},
 		{"-drop-chance -1 a", "flag -drop-chance: must be from 0 to 100"},
 		{"-drop-chance 101 a", "flag -drop-chance: must be from 0 to 100"},
 		{"-drop-chance 5% a", "flag -drop-chance: not a whole number"},
@@ -143,13 +145,13 @@ func TestWrongFlags(t *testing.T) {
 func TestFlags(t *testing.T) {
 	want := Options{
 		TAP: "tap0", Pcap: "x.pcap", DropChance: 15, CorruptChance: 100, SizeLimit: 1000, TxRateLimit: 4, RxRateLimit: 5,
-		ShapingInterval: 50 * time.Millisecond,
+		ShapingInterval: 50 * time.Millisecond, Congestion: "bbr",
 	}
 	for _, dash := range []string{"-", "--"} {
 		fs := flag.NewFlagSet("program", flag.ContinueOnError)
 		o := Flags(fs)
 		args := strings.Fields("@tap tap0 @pcap x.pcap @drop-chance 15 @corrupt-chance=100 @size-limit 1000 " +
-			"@tx-rate-limit 4 @rx-rate-limit 5 @shaping-interval 50 192.0.2.1")
+			"@tx-rate-limit 4 @rx-rate-limit 5 @shaping-interval 50 @congestion bbr 192.0.2.1")
 		for i := range args {
 			args[i] = strings.Replace(args[i], "@", dash, 1)
 		}
@@ -188,7 +190,7 @@ func TestHelp(t *testing.T) {
 		require.Empty(t, stderr.String())
 		require.Contains(t, string(out), "usage: program [flags] ADDRESS [URL]\n")
 		for _, name := range []string{
-			"tap NAME", "tun NAME", "pcap FILE", "drop-chance percentage", "corrupt-chance percentage", "size-limit N",
+			"tap NAME", "tun NAME", "pcap FILE", "congestion NAME", "drop-chance percentage", "corrupt-chance percentage", "size-limit N",
 			"tx-rate-limit N", "rx-rate-limit N", "shaping-interval duration",
 		} {
 			require.Contains(t, string(out), "  -"+name)

@@ -143,6 +143,7 @@ func (o *Options) Stack() (*netstack.Stack, error) {
 		Device: dev,
 		Name:   o.TAP + o.TUN, // one of them is empty
 		Addrs:  []netip.Prefix{StackAddr4, StackAddr6, StackLinkLocal},
+		TCP:    o.TCP(),
 	}
 	if dev.Capabilities().Medium == phy.MediumEthernet { // elsewhere the stack needs no gateway
 		cfg.Routes = []netstack.Route{

@@ -8,15 +8,19 @@ import (
 	"strings"
 	"time"
 
+	"smolnet/netstack"
+	"smolnet/netstack/congestion"
 	"smolnet/phy"
 )
 
-// Options are what the flags say of the device to use and of how bad its link
-// is to be made. The zero value, with neither TAP nor TUN, is no device.
+// Options are what the flags say of the device to use, of how bad its link is to be
+// made, and of the stack on it. The zero value, with neither TAP nor TUN, is no device.
 type Options struct {
 	TAP  string // name of a TAP interface, to be created or attached to
 	TUN  string // name of a TUN interface; not together with TAP
 	Pcap string // file to capture to; "" for none
+
+	Congestion string // name of the congestion controller; "" for the stack's default
 
 	DropChance      int           // percent of the frames that get lost, each way
 	CorruptChance   int           // percent of the frames that get a byte changed, each way
@@ -33,6 +37,7 @@ func Flags(fs *flag.FlagSet) *Options {
 	fs.Var(&device{&o.TAP, &o.TUN, "-tun"}, "tap", "attach to the TAP interface `NAME`, creating it if need be")
 	fs.Var(&device{&o.TUN, &o.TAP, "-tap"}, "tun", "attach to the TUN interface `NAME`, creating it if need be")
 	fs.Var((*file)(&o.Pcap), "pcap", "write what the stack sends and receives to `FILE`")
+	fs.Var((*controller)(&o.Congestion), "congestion", "control congestion by the controller `NAME`: "+strings.Join(congestion.Names(), ", "))
 	fs.Var(&number{&o.DropChance, 100}, "drop-chance", "lose this `percentage` of the frames")
 	fs.Var(&number{&o.CorruptChance, 100}, "corrupt-chance", "change a byte in this `percentage` of the frames")
 	fs.Var(&number{&o.SizeLimit, maxNumber}, "size-limit", "lose frames of more than `N` bytes")
@@ -92,6 +97,26 @@ func (f *file) Set(s string) error {
 	}
 	*f = file(s)
 	return nil
+}
+
+// controller is the value of -congestion.
+type controller string
+
+// String returns the controller's name.
+func (c *controller) String() string { return string(*c) }
+
+// Set takes the controller's name.
+func (c *controller) Set(s string) error {
+	if _, ok := congestion.New(s); !ok {
+		return fmt.Errorf("there are %s", strings.Join(congestion.Names(), ", "))
+	}
+	*c = controller(s)
+	return nil
+}
+
+// TCP returns what the flags say of a stack's connections.
+func (o *Options) TCP() netstack.TCPConfig {
+	return netstack.TCPConfig{CongestionControl: o.Congestion}
 }
 
 // number is the value of a flag that counts, from zero to limit.
