@@ -87,9 +87,12 @@ func (c *Conn) SetSendBuffer(n int) {
 // called for text in order with the timestamp that came with it, if there was one.
 func (c *Conn) tuneRecv(now clock.Time, echo uint32) {
 	t := &c.tune
+	elapsed := now.Sub(t.since)
+	if c.ts.on && t.since.IsSet() && elapsed < tuneFloor {
+		return // most text of fast links
+	}
 	c.measureRecv(now, echo)
 	start := uint32(c.In.Start())
-	elapsed := now.Sub(t.since)
 	if !t.since.IsSet() {
 		t.since, t.from, t.got = now, start, 0
 		return

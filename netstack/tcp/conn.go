@@ -24,7 +24,6 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
-	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 	"smolnet/netstack/stream"
 	"smolnet/netstack/wire"
@@ -125,7 +124,7 @@ type Conn struct {
 	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
 	rtt          estimator
-	congestion   congestion.Controller
+	congestion   steering
 	probe        probe
 	recovery     recovery
 	rack         rack
@@ -220,7 +219,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
 	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
-	c.congestion = newController(cfg.Congestion)
+	c.congestion = steer(newController(cfg.Congestion))
 }
 
 func isV6(id ID) bool { return id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6() }

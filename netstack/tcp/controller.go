@@ -28,8 +28,8 @@ func newController(f congestion.Factory) congestion.Controller {
 // of acknowledgments, then OnRecovered. If the repair turns out to be a mistake,
 // retransmissions end, but the window stays as it is: nobody knows what it was.
 func (c *Conn) SetCongestion(now clock.Time, f congestion.Factory) {
-	old := c.congestion
-	c.congestion = newController(f)
+	old := c.congestion.Controller
+	c.congestion = steer(newController(f))
 	if !c.opened.IsSet() {
 		return // it is started when the handshake is over
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
 	"smolnet/netstack/wire"
 )
 
@@ -223,6 +224,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 // or again.
 func (c *Conn) sent(now clock.Time, n int) {
 	c.stats.bytesSent += uint64(n)
+	first := c.lastSent != now || c.flight() <= 2*c.snd.mss
 	c.lastSent = now
 	c.timers[timerProbe] = 0
 	if !c.timers[timerRetransmit].IsSet() {
@@ -232,8 +234,12 @@ func (c *Conn) sent(now clock.Time, n int) {
 	if n > 0 {
 		c.armTrim(now)
 	}
-	c.armProbe(now)
-	c.congestion.OnSend(now, n, c.inFlight())
+	if first { // else it is armed as it would be
+		c.armProbe(now)
+	}
+	if !c.congestion.deaf || c.recovery.phase != congestion.Open {
+		c.congestion.OnSend(now, n, c.inFlight())
+	}
 	c.pace(now, n)
 }
 

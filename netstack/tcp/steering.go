@@ -1,0 +1,92 @@
+package tcp
+
+import (
+	"math"
+
+	"smolnet/netstack/clock"
+	"smolnet/netstack/congestion"
+)
+
+// A steering is a congestion controller and what it last said: it changes its mind when
+// it hears of something, and is asked for each segment.
+type steering struct {
+	congestion.Controller
+	window int32
+	paced  bool
+	deaf   bool // to OnSend while nothing is lost
+}
+
+// steer returns a controller at work.
+func steer(k congestion.Controller) steering {
+	s := steering{Controller: k}
+	switch k.(type) {
+	case *congestion.Cubic, *congestion.Reno, congestion.None:
+		s.deaf = true // PRR counts what goes out, and nothing else does
+	}
+	s.heard()
+	return s
+}
+
+// heard asks for what has become of the window.
+func (s *steering) heard() {
+	s.window = int32(min(max(s.Controller.Window(), 0), math.MaxInt32))
+	s.paced = s.Controller.PacingRate() > 0
+}
+
+// Window is the controller's, as it last said.
+func (s *steering) Window() int { return int(s.window) }
+
+// PacingRate is the controller's.
+func (s *steering) PacingRate() int64 {
+	if !s.paced {
+		return 0
+	}
+	return s.Controller.PacingRate()
+}
+
+// What follows are the controller's methods by which it hears of something.
+
+func (s *steering) Start(now clock.Time, st congestion.Start) {
+	s.Controller.Start(now, st)
+	s.heard()
+}
+
+func (s *steering) OnSend(now clock.Time, n, inFlight int) {
+	s.Controller.OnSend(now, n, inFlight)
+	s.heard()
+}
+
+func (s *steering) OnAck(now clock.Time, a congestion.Ack) {
+	s.Controller.OnAck(now, a)
+	s.heard()
+}
+
+func (s *steering) OnCongestion(now clock.Time, why congestion.Cause, inFlight int) {
+	s.Controller.OnCongestion(now, why, inFlight)
+	s.heard()
+}
+
+func (s *steering) OnRecovered(now clock.Time, inFlight int) {
+	s.Controller.OnRecovered(now, inFlight)
+	s.heard()
+}
+
+func (s *steering) OnTimeout(now clock.Time, inFlight int) {
+	s.Controller.OnTimeout(now, inFlight)
+	s.heard()
+}
+
+func (s *steering) OnUndo(now clock.Time) {
+	s.Controller.OnUndo(now)
+	s.heard()
+}
+
+func (s *steering) OnIdle(now clock.Time) {
+	s.Controller.OnIdle(now)
+	s.heard()
+}
+
+func (s *steering) SetMSS(mss int) {
+	s.Controller.SetMSS(mss)
+	s.heard()
+}
