@@ -306,8 +306,8 @@ func parseSegment(st *step) (err error) {
 		if p.win == winAny || p.ts && p.val.any != p.ecr.any {
 			return fmt.Errorf("what is to be sent leaves nothing open")
 		}
-	} else if st.segment.ack.more {
-		return fmt.Errorf("what is expected has a number, or next")
+	} else if p := st.segment; p.ack.more || p.times > 1 && p.n == 0 {
+		return fmt.Errorf("what is expected has a number, or next, and a line of its own if it has no data")
 	}
 	for _, word := range st.args {
 		if word == wrong {

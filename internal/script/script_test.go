@@ -47,6 +47,7 @@ func TestPasses(t *testing.T) {
 		opened + "< PSH 1+2*10 ack 1\n> 1 ack 11 sack 5:9 ect0\n> 1 ack 21 sack 5:9 ect0\nread 20\n",
 		opened + "< 1+2*10 ack +5\n> 1 ack 11 ... ect0\n> 1 ack 21 ... ect0\nread 20\n",
 		opened + "write 100\nsends 100\n+1s > PSH 1+100 ack 0 ect0\n+1s > PSH next+100 ack 0 ect0\n+1s > PSH 1+100 ack 0 ect0\n+1s sends 0\n",
+		opened + "write 100\nsends 100\n< 1 ack +5 times 3\n> 101 ack 1 ... ect0\n> 101 ack 1 ... ect0\n> 101 ack 1 ... ect0\n+1s > PSH 1+100 ack 1 ect0\n+1s > PSH 1+100 ack 1 ect0\n+1s > PSH 1+100 ack 1 ect0\n",
 		"connect fastopen\n> SYN 0 ... fastopen request ect0\n", "connect fastopen request\n> SYN 0 ... ect0\n", "connect fastopen 00112233 mss 9\n> SYN 0 ... ect0\n",
 		"set min-rto 250ms\nset retries off\nset no-delay on\nset deep.max-mss 900\n" + opened + "stats min-rto 250ms, retries -1, no-delay on, deep.maxmss 900\n",
 	} {
@@ -224,6 +225,8 @@ func TestParseErrors(t *testing.T) {
 		"sends more":                          "is no number of bytes",
 		"+1s":                                 "nothing follows +1s",
 		"> 1 ack +1":                          "has a number, or next",
+		"> 1 ack 1 times 2":                   "a line of its own",
+		"< 1+5 ack 1 times 2":                 "is for segments without data",
 		"< 1+1*5 ack 1":                       "is no row of segments",
 		"< 1+2*0 ack 1":                       "is no length of data",
 		"< SYN 1+2*5":                         "is no row of segments",
@@ -298,7 +301,7 @@ func TestParseErrors(t *testing.T) {
 func TestRoundTrip(t *testing.T) {
 	for _, text := range []string{
 		"1 ack 1", "none 5", "SYN FIN RST PSH ECE CWR AE 1+5 ack next win 7 urg 9", "next+1460 ack -5", "SYN 0 mss 1460 sackok ts 5:* wscale 7 ...",
-		"1 ack 1 win * sack 1:2,-3:4 uto 7 fastopen 00112233 ce cut 9", "SYN 0 fastopen request", "PSH 1+3*10 ack +5 fastopen given", "1 ack 1 ts", "1 ack 1 ts 1:2 ect1",
+		"1 ack 1 win * sack 1:2,-3:4 uto 7 fastopen 00112233 ce cut 9", "SYN 0 fastopen request", "PSH 1+3*10 ack +5 fastopen given", "1 ack +5 times 3", "1 ack 1 ts", "1 ack 1 ts 1:2 ect1",
 	} {
 		p, err := parsePattern(strings.Fields(text))
 		require.NoError(t, err, text)

@@ -263,6 +263,11 @@ func (p *pattern) takeOne(word string, w *words) (err error) {
 		p.more = true
 	case "cut":
 		p.cut, err = w.number(word, 1, 1<<16-1)
+	case "times":
+		if p.n > 0 || p.times > 1 {
+			return fmt.Errorf("times is for segments without data, 1+10*1460 for others")
+		}
+		p.times, err = w.number(word, 2, maxRow)
 	case "from", "to":
 		var port int
 		port, err = w.number(word, 1, 1<<16-1)
@@ -338,7 +343,7 @@ func (p *pattern) String() string {
 	}
 	b.WriteString(p.seq.String())
 	switch {
-	case p.times > 1:
+	case p.n > 0 && p.times > 1:
 		fmt.Fprintf(&b, "+%d*%d", p.times, p.n)
 	case p.n > 0:
 		fmt.Fprintf(&b, "+%d", p.n)
@@ -363,6 +368,9 @@ func (p *pattern) String() string {
 	}
 	if p.cut > 0 {
 		fmt.Fprintf(&b, " cut %d", p.cut)
+	}
+	if p.times > 1 && p.n == 0 {
+		fmt.Fprintf(&b, " times %d", p.times)
 	}
 	return b.String()
 }
