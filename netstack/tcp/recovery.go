@@ -74,7 +74,7 @@ func (c *Conn) loseHead() {
 		if r.at(i).end.After(end) {
 			r.split(c.pool, i, end) // else a little more is sent again
 		}
-		if r.at(i).has(recordProbe) {
+		if r.at(i).has(recordProbe) && c.search.out {
 			c.probeRefused() // without SACK nobody knows better
 		}
 		c.markLost(r.at(i))
