@@ -163,7 +163,7 @@ func (u *scripted) ICMP(now clock.Time, m lang.ICMP) error {
 		return fmt.Errorf("there is no connection")
 	case m.Quotes && !u.c.InFlight(tcp.Seq(m.Seq)):
 	case m.Err == errno.OK:
-		return u.SetMTU(now, m.MTU)
+		u.c.LimitMTU(now, u.payload(m.MTU), 0)
 	default:
 		u.c.Unreachable(now, m.Err)
 	}
