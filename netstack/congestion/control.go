@@ -29,6 +29,12 @@ const (
 	// minPacedRTT is the least smoothed round-trip time at which segments are
 	// paced: below it the timers of the machine are coarser than the gaps.
 	minPacedRTT = 4 * time.Millisecond
+
+	// unpacedWindow is the largest window, bytes, that is not paced: as much as
+	// goes out at once where segments are cut by a device, and queues have room for.
+	// Where many flows have such windows, those that lose by their own bursts share
+	// more evenly than those that lose by others'.
+	unpacedWindow = 64 << 10
 )
 
 // A repair is what a controller is at since it was told of congestion.
@@ -259,8 +265,7 @@ func (c *control) pacingRate() int64 {
 	if c.repair == reducing {
 		w = max(w, int64(c.target)) // PRR spreads what goes out already
 	}
-	// What may go out at once when a connection begins (RFC 6928) may do so later.
-	if c.srtt < minPacedRTT || w <= int64(initialWindow(int(c.mss))) {
+	if c.srtt < minPacedRTT || w <= unpacedWindow {
 		return 0
 	}
 	if c.window < c.ssthresh/2 {

@@ -137,9 +137,9 @@ func TestHystartOnce(t *testing.T) {
 
 // RFC 9406 4.3: L is 8 segments, and unlimited where segments are paced.
 func TestHystartLimit(t *testing.T) {
-	for pacing, want := range map[bool]int{false: 28 * testMSS, true: 40 * testMSS} {
+	for pacing, want := range map[bool]int{false: 108 * testMSS, true: 200 * testMSS} {
 		r := newHystartRun(pacing)
-		r.setWindow(20 * testMSS)
+		r.setWindow(100 * testMSS)
 		r.round(1, 50*ms)
 		require.Equal(t, want, r.Window(), "pacing %v", pacing)
 	}
