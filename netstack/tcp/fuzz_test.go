@@ -187,6 +187,10 @@ func (s *script) userCall(h *harness) {
 	case 9:
 		h.c.InFlight(tcp.Seq(s.uint32()))
 	case 10:
+		if k >= 128 {
+			h.c.LimitMTU(h.now, 100+int(s.uint16())%9000, h.now.Add(s.duration()))
+			return
+		}
 		h.c.In.SetLimit(4096 + int(s.uint16()))
 	default:
 		h.c.TakeEvents()

@@ -155,6 +155,9 @@ func runTwins(t *testing.T, seed uint64) int {
 		case what == 18 && rng.IntN(10) == 0:
 			mtu := pick(1000, 600, ethMTU)
 			both(func(e *wireEnd) { e.c.SetMTU(now, mtu) })
+		case what == 18 && one.c.Info().Outstanding == 0: // and more may be tried at once
+			mtu := pick(1000, 600, 300)
+			both(func(e *wireEnd) { e.c.LimitMTU(now, mtu, now) })
 		case what == 19 && step > 100 && rng.IntN(4) == 0:
 			both(func(e *wireEnd) { e.c.CloseWrite(now); e.c.Out.SetLimit(0) })
 		}
