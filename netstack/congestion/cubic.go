@@ -25,7 +25,7 @@ const (
 type Cubic struct {
 	// Pacing spaces segments by twice the window for each smoothed round-trip time
 	// in slow start, and by a fifth more than the window otherwise. Round trips below
-	// a millisecond are never paced. It is set before Start.
+	// 4 ms and windows of up to 64 KiB are not paced. It is set before Start.
 	Pacing bool
 
 	control
