@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/netsim"
+	"smolnet/netstack/tcp"
 )
 
 // Paths on which implementations of TCP are known to fall short, one at a time.
@@ -24,7 +25,10 @@ func TestLongFat(t *testing.T) {
 		// As between two continents: others do 22 to 45.
 		rare := netsim.Path{Delay: 33 * time.Millisecond, Rate: 200e6, Queue: 1100, Loss: 0.00003}
 		middle, _ := bulk(t, longFatRuns, c, bulkTest{there: rare, back: rare, buffer: longFatBuffer, time: longFatTime})
-		rates.add(figure{row: "200 Mbit/s, 66 ms, 0.003 %", column: c.name, got: middle, base: 180, want: 180})
+		// CUBIC's response to losses that rare is a matter of its window, RFC 9438 5.1:
+		// with the 1,100 segments that this path holds it loses more than it can regain
+		// until the next one.
+		rates.add(figure{row: "200 Mbit/s, 66 ms, 0.003 %", column: c.name, got: middle, base: 180, want: 180, short: c.name == "cubic"})
 
 		longFatClock(t, c, rates, counts)
 		longFatReorder(t, c, rates, counts)
@@ -42,9 +46,7 @@ func TestGigabit(t *testing.T) {
 	}
 	rates := &board{title: "Mbit/s", format: "%.1f"}
 	for _, c := range controllers() {
-		far := netsim.Path{Delay: 50 * time.Millisecond, Rate: 1e9, Queue: 8333} // one bandwidth times RTT
-		middle, _ := bulk(t, 1, c, bulkTest{there: far, back: far, buffer: longFatBuffer, time: 10 * time.Second})
-		rates.add(figure{row: "1 Gbit/s, 100 ms", column: c.name, got: middle, want: 800})
+		rates.add(figure{row: "1 Gbit/s, 100 ms", column: c.name, got: longTuned(t, c), want: 900})
 
 		near := netsim.Path{Delay: 10 * time.Millisecond, Rate: 1e9, Queue: 1000}
 		middle, worst := bulk(t, 1, c, bulkTest{there: near, back: near, buffer: realTimeBuffer, time: 3 * time.Second})
@@ -53,6 +55,21 @@ func TestGigabit(t *testing.T) {
 	}
 	rates.report(t)
 	compare(t, "gigabit.txt", rates)
+}
+
+// longTuned returns the goodput over a path of 1 Gbit/s, 100 ms and a queue of one
+// bandwidth times RTT, from the third second to the twentieth, with buffers that grow.
+func longTuned(t *testing.T, c controller) float64 {
+	const from, to = 3 * time.Second, 20 * time.Second
+	cfg := tcp.Config{MaxRecvBuffer: 64 << 20, MaxSendBuffer: 64 << 20, NoDelay: true}
+	c.use(&cfg)
+	far := netsim.Path{Delay: 50 * time.Millisecond, Rate: 1e9, Queue: 8333}
+	s, a, b := twoHosts(*first, cfg, far, far)
+	f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: -1, Quit: to}})
+	require.NoError(t, s.Run(from))
+	before := f.Sent().Bytes
+	require.NoError(t, s.Run(to-from))
+	return float64(f.Sent().Bytes-before) * 8 / 1e6 / (to - from).Seconds()
 }
 
 // longFatClock has both hosts have a clock as coarse as that of some systems.
@@ -70,7 +87,7 @@ func longFatClock(t *testing.T, c controller, rates, counts *board) {
 		})
 		rates.add(figure{row: tt.row, column: c.name, got: middle, want: tt.want})
 		counts.add(figure{row: tt.row, column: c.name + " again", got: float64(again)})
-		counts.add(figure{row: tt.row, column: c.name + " needlessly", got: float64(needless)})
+		counts.add(figure{row: tt.row, column: c.name + " needlessly", got: float64(needless), bounded: true})
 	}
 }
 
@@ -84,7 +101,7 @@ func longFatReorder(t *testing.T, c controller, rates, counts *board) {
 	test.there.Reorder, test.there.ReorderBy = 0.03, 5
 	test.seen = func(a *netsim.Audit) { needless += a.Spurious }
 	middle, _ := bulk(t, longFatRuns, c, test)
-	rates.add(figure{row: "3 % reordered by 5", column: c.name, got: middle, base: straight, want: 0.95 * straight})
+	rates.add(figure{row: "3 % reordered by 5", column: c.name, got: middle, base: straight, want: 0.9 * straight})
 	counts.add(figure{row: "3 % reordered by 5", column: c.name + " needlessly", got: float64(needless)})
 }
 

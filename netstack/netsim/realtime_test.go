@@ -17,12 +17,16 @@ var (
 	realTimeColumns = []string{"0", "0.1 %", "1 %", "5 %", "outage"}
 	kernelCUBIC     = [5]float64{95.6, 14.5, 3.5, 1.1, 91.1}
 	kernelBBR       = [5]float64{94.3, 94.0, 92.7, 85.5, 90.8}
+
+	// The least that is good enough.
+	targetCUBIC = [5]float64{94, 14.5, 3.5, 1.1, 90}
+	targetBBR   = [5]float64{93, 93, 91, 83, 90}
 )
 
 const (
 	realTime       = 20 * time.Second
 	realTimeBuffer = 4 << 20
-	realTimeRuns   = 1
+	realTimeRuns   = 3
 )
 
 func TestRealTimeTable(t *testing.T) {
@@ -30,9 +34,9 @@ func TestRealTimeTable(t *testing.T) {
 	worsts := &board{title: "worst, Mbit/s", format: "%.2f"}
 	slow := netsim.Path{Delay: 20 * time.Millisecond, Rate: 100e6, Queue: 250}
 	for _, c := range controllers() {
-		others := kernelCUBIC
+		others, want := kernelCUBIC, targetCUBIC
 		if c.name == "bbr" {
-			others = kernelBBR
+			others, want = kernelBBR, targetBBR
 		}
 		for i, column := range realTimeColumns {
 			there, back := slow, slow
@@ -46,8 +50,12 @@ func TestRealTimeTable(t *testing.T) {
 				there.Loss /= 100
 			}
 			middle, worst := bulk(t, realTimeRuns, c, bulkTest{there: there, back: back, buffer: realTimeBuffer, time: realTime})
-			middles.add(figure{row: c.name, column: column, got: middle, base: others[i], want: others[i]})
-			worsts.add(figure{row: c.name, column: column, got: worst})
+			middles.add(figure{row: c.name, column: column, got: middle, base: others[i], want: want[i]})
+			least := figure{row: c.name, column: column, got: worst}
+			if i == 0 {
+				least.want = want[0] / 2 // no run collapses
+			}
+			worsts.add(least)
 		}
 	}
 	middles.report(t)
