@@ -9,8 +9,8 @@ import (
 )
 
 // What is known of paths that take less than their first link. RFC 4821 5.2: a
-// destination stands for its path, and new connections begin with what others have
-// learnt. Only what connections have validated gets here (RFC 5927 7, or probes), not
+// destination stands for its path (RFC 4821 5.2: a subnet does not), and new connections
+// begin with what others have learnt. Only what connections have validated gets here (RFC 5927 7, or probes), not
 // what ICMP says of datagrams, which anybody can forge.
 //
 // Invariant: index has the places of all entries with an MTU.

@@ -81,7 +81,8 @@ const (
 	searchGap = 128
 )
 
-// mtuSearch is the state of the search.
+// mtuSearch is the state of the search. RFC 4821 7.1: it knows its lower and upper end, and
+// the MTU in use, c.mtu; that is the lower end too.
 type mtuSearch struct {
 	next   clock.Time // since when a probe may go out; zero: there is nothing to find
 	limit  uint16     // what the way to the next hop takes: MAX_PLPMTU
@@ -225,7 +226,7 @@ func (c *Conn) baseMTU() int {
 	return baseMTU4 - wire.IPv4Len
 }
 
-// smallerMTU returns what to fall back to.
+// smallerMTU returns what to fall back to. RFC 4821 7.7: further ones halve it, successively.
 func (c *Conn) smallerMTU() int {
 	base := c.baseMTU()
 	if int(c.mtu) > base {
@@ -354,7 +355,7 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 }
 
 // probeArrived is RFC 4821 7.6: a probe that arrived raises the lower end and the MTU in
-// use. RFC 4821 4: a larger MTU does not make the window larger in bytes.
+// use. RFC 4821 4: a raised MTU does not have the window grow in bytes.
 func (c *Conn) probeArrived(now clock.Time) {
 	m := &c.search
 	if !m.out {

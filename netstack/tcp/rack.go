@@ -142,7 +142,9 @@ func (c *Conn) rackDetect(now clock.Time) bool {
 		}
 		remaining := rec.sent.Add(k.rtt + wnd).Sub(now)
 		if remaining <= 0 {
-			// RFC 4821 7.6: a lost probe, if nothing else is lost, is not congestion.
+			// RFC 4821 7.6: a lost probe, if nothing else is lost, is not congestion. RFC
+			// 4821 4: the loss of an isolated probe alone does not lower the rate. RFC 4821
+			// 4: congestion control acts on all other losses.
 			alone := rec.has(recordProbe) && c.board.lost == 0 && c.recovery.phase <= congestion.Reducing
 			probe, lost = probe || alone, lost || !alone
 			c.markLost(rec)
