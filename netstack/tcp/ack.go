@@ -66,11 +66,13 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	}
 	a := arrival{prior: c.inFlight(), fack: c.rack.fack}
 	limited := c.snd.una.Before(c.snd.limitedTo)
-	if c.ts.on {
-		a.echo, a.hasEcho = s.h.Options.TSEcr, true
-	}
 	if s.h.Options.NumSACK > 0 && c.sackOn {
 		c.takeSacks(now, s, &a)
+	}
+	if c.ts.on {
+		// Only now: of what lies beyond a gap the echo, which is from before the gap
+		// (RFC 7323 4.3), does not tell which transmission has arrived.
+		a.echo, a.hasEcho = s.h.Options.TSEcr, true
 	}
 	left := c.snd.left
 	rtt := time.Duration(0)

@@ -42,6 +42,7 @@ type bufferTune struct {
 	turnAt clock.Time    // without timestamps: when mark was
 	mark   uint32        // the last timestamp that was echoed; without: the announced edge at turnAt
 	from   uint32        // low bits of In's start at since
+	ahead  uint32        // bytes of the window from a gap to the end of what has arrived, at since
 	got    uint32        // bytes of text that have arrived since then, in order or not
 	read   uint32        // bytes that arrived, and that were read, in the last round trip
 }
@@ -102,13 +103,19 @@ func (c *Conn) tuneRecv(now clock.Time, echo uint32) {
 	}
 	// What lay behind a gap is read at once when that is filled, and took longer to
 	// come. A measurement ends with the text that comes next, which may be late.
-	last, read := t.read, min(start-t.from, t.got)
+	ahead := uint32(0)
+	if g := &c.rcv.gaps; !g.empty() {
+		ahead = uint32(g.end().Sub(c.rcv.nxt))
+	}
+	most := max(ahead, t.ahead)
+	last, read := t.read, min(start-t.from+ahead-min(t.ahead, ahead), t.got)
+	t.ahead = ahead
 	read = uint32(uint64(read) * uint64(t.rtt.Microseconds()) / uint64(elapsed.Microseconds()))
 	t.since, t.from, t.got, t.read = now, start, 0, read
 	if t.rtt < tuneFloor {
 		return
 	}
-	want := 2 * uint64(read)
+	want := 2*uint64(read) + uint64(most)
 	if read > last && last > read/4 {
 		// A sender in slow start: what it wants to have under way when the next
 		// round trip ends is twice what it has now.

@@ -101,7 +101,7 @@ func TestBuffersGrow(t *testing.T) {
 		"no timestamps":      {tcp.Config{NoTimestamps: true}, 100 * time.Millisecond, 1500 << 10, 4 << 20},
 		"longer than may":    {tcp.Config{}, 800 * time.Millisecond, 4 << 20, 4 << 20},
 		"larger bounds":      {tcp.Config{MaxRecvBuffer: 64 << 20, MaxSendBuffer: 64 << 20}, 400 * time.Millisecond, 7 << 20, 24 << 20},
-		"short":              {tcp.Config{}, 10 * time.Millisecond, 512 << 10, 512 << 10},
+		"short":              {tcp.Config{}, 10 * time.Millisecond, 512 << 10, 768 << 10}, // a queue
 		"very short":         {tcp.Config{}, 100 * time.Microsecond, 512 << 10, 512 << 10},
 		"fixed":              {tcp.Config{RecvBuffer: 300_000, SendBuffer: 300_000}, 100 * time.Millisecond, 300_000, 300_000},
 		"off":                {tcp.Config{MaxRecvBuffer: -1, MaxSendBuffer: -1}, 100 * time.Millisecond, 512 << 10, 512 << 10},

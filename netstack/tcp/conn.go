@@ -115,7 +115,7 @@ type Conn struct {
 	soft        errno.Errno // soft ICMP error since the last progress
 	peerMSS     uint16
 	trimBackoff uint8
-	retries     int // retransmission time-outs since the last progress
+	retries     int32 // retransmission time-outs since the last progress
 
 	snd          sendSpace
 	rcv          receiveSpace

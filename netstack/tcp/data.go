@@ -56,6 +56,9 @@ func (c *Conn) receiveText(now clock.Time, s *segment) {
 	}
 	c.noteText(now, p)
 	c.receiveAhead(s, p)
+	if c.tune.recvMost != 0 {
+		c.tuneRecv(now, s.h.Options.TSEcr)
+	}
 }
 
 // noteText is what all text is good for, in order or not.

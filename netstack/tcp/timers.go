@@ -95,7 +95,7 @@ func (c *Conn) retransmitTimeout(now clock.Time) {
 		c.rewind()
 		return
 	}
-	if limit := c.retryLimit(); limit >= 0 && c.retries >= limit {
+	if limit := c.retryLimit(); limit >= 0 && int(c.retries) >= limit {
 		c.fail(c.timeoutReason())
 		return
 	}
