@@ -99,8 +99,8 @@ func (t *template) putChecksum(ifc *Interface, b []byte, seg *tcp.Segment) phy.O
 	field := b[wire.TCPChecksumOffset:]
 	switch {
 	case ifc.caps.TxChecksum:
-	case seg.HasSum:
-		binary.BigEndian.PutUint16(field, ^fold32(uint32(sum)+uint32(seg.Sum)))
+	case seg.Sum&tcp.HasSum != 0:
+		binary.BigEndian.PutUint16(field, ^fold32(uint32(sum)+seg.Sum&^tcp.HasSum))
 		return phy.Offload{}
 	default:
 		binary.BigEndian.PutUint16(field, ^wire.Sum(b, sum))

@@ -86,7 +86,7 @@ func checkTemplate(t *testing.T, medium phy.Medium, checksums bool) {
 		f.put(ifc, got, n, ecn)
 		seg := tcp.Segment{Len: n}
 		if i%2 == 0 {
-			seg.Sum, seg.HasSum = wire.Sum(got[off:], 0), true
+			seg.Sum = tcp.HasSum | uint32(wire.Sum(got[off:], 0))
 		}
 		require.Equal(t, wantOff, f.putChecksum(ifc, got[off:], &seg))
 		require.Equal(t, counted, c.stats)

@@ -72,12 +72,15 @@ const (
 	ActionReopen        // TIME-WAIT record: this SYN may open a new connection (RFC 6191 / RFC 9293 MAY-2), with the record's NextISS; if it does, forget the record
 )
 
-// A Segment is what Send wrote.
+// HasSum is added to Segment.Sum where there is one.
+const HasSum = 1 << 16
+
+// A Segment is what Send wrote. It has no more fields than the compiler keeps in
+// registers: it is passed on for every segment.
 type Segment struct {
 	Len         int    // TCP header and payload, bytes; checksum field zero
 	SegmentSize uint16 // not zero: a super-frame, to be cut into pieces of that payload size
-	Sum         uint16 // with HasSum: ones' complement sum of the segment
-	HasSum      bool   // see Conn.Sums
+	Sum         uint32 // ones' complement sum of the segment, and HasSum; zero: see Conn.Sums
 
 	// ECN is the codepoint that the IP header of the packet is to have, and of each
 	// piece of a super-frame: NotECT or ECT0, RFC 3168 5.

@@ -64,7 +64,7 @@ func (c *Conn) putBefore(now clock.Time, b []byte, seq Seq, flags wire.TCPFlags,
 		return Segment{Len: h.Put(b)}
 	}
 	head, sum := h.PutSum(b)
-	return Segment{Len: head, Sum: sum, HasSum: true}
+	return Segment{Len: head, Sum: HasSum | uint32(sum)}
 }
 
 // putData copies the bytes of Out at seq to b. It returns their sum if Sums asks
@@ -116,7 +116,9 @@ func (c *Conn) sendSegment(now clock.Time, b []byte, seq Seq, n int, flags wire.
 	c.sent(now, n)
 	seg := c.putBefore(now, b, seq, flags, n)
 	seg.Len += n
-	seg.Sum = addSums(uint32(seg.Sum), uint32(sum))
+	if c.Sums {
+		seg.Sum = HasSum | uint32(addSums(seg.Sum&^HasSum, uint32(sum)))
+	}
 	if n > c.snd.mss {
 		seg.SegmentSize = uint16(c.snd.mss)
 		c.stats.segmentsSent += uint64(c.pieces(n) - 1)
