@@ -134,7 +134,18 @@ func (c *Conn) repair(now clock.Time, a *arrival) bool {
 // should not increase by one with ECE. While a time-out is repaired it does: the echo
 // of what was reduced for goes on until new data can take our CWR there.
 func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, limited, echo bool) {
-	r := &c.rate
+	r, k := &c.rate, &c.congestion
+	if k.deaf && !limited && !echo && r.lost == 0 && c.recovery.phase == congestion.Open {
+		// A window that is not in use does not grow, RFC 7661 4: most exchanges of
+		// questions and answers spare the controller.
+		r.arrive(now, a)
+		k.spared = true
+		return
+	}
+	if k.spared {
+		k.spared = false // it hears that it was not the limit until the last one of them
+		k.OnAck(r.deliveredAt, congestion.Ack{Phase: congestion.Open, SRTT: c.rtt.srtt, MinRTT: c.rtt.min})
+	}
 	prior := a.rate.delivered
 	appLimited := a.rate.limited
 	rate, interval := r.generate(now, a, c.rtt.min)
@@ -147,7 +158,7 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 		TotalDelivered: r.delivered, PriorDelivered: prior,
 	}
 	r.lost = 0
-	c.congestion.OnAck(now, ack)
+	k.OnAck(now, ack)
 }
 
 // ackNew takes an acknowledgment of something new.

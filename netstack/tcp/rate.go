@@ -62,18 +62,10 @@ func (r *rateState) stamp(now clock.Time, rec *record, idle bool) {
 // generate completes the sample of an acknowledgment, 3.3: the rate, and the time
 // that it was taken over; zero if there is none.
 func (r *rateState) generate(now clock.Time, a *arrival, least time.Duration) (rate int64, interval time.Duration) {
-	if a.delivered == 0 {
+	r.arrive(now, a)
+	if a.delivered == 0 || !a.rate.set {
 		return 0, 0
 	}
-	r.delivered += uint64(a.delivered)
-	r.deliveredAt = now
-	if r.limitedTo != 0 && r.delivered > r.limitedTo {
-		r.limitedTo = 0
-	}
-	if !a.rate.set {
-		return 0, 0
-	}
-	r.firstSent = a.rate.sent
 	interval = max(a.rate.sent.Sub(a.rate.firstSent), now.Sub(a.rate.at))
 	if interval <= 0 || interval < least {
 		// "No reliable sample": less than a round trip, which hints at a repeated
@@ -86,4 +78,19 @@ func (r *rateState) generate(now clock.Time, a *arrival, least time.Duration) (r
 		r.rate = rate
 	}
 	return rate, interval
+}
+
+// arrive counts what an acknowledgment tells to have arrived.
+func (r *rateState) arrive(now clock.Time, a *arrival) {
+	if a.delivered == 0 {
+		return
+	}
+	r.delivered += uint64(a.delivered)
+	r.deliveredAt = now
+	if r.limitedTo != 0 && r.delivered > r.limitedTo {
+		r.limitedTo = 0
+	}
+	if a.rate.set {
+		r.firstSent = a.rate.sent
+	}
 }

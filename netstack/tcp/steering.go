@@ -13,7 +13,8 @@ type steering struct {
 	congestion.Controller
 	window int32
 	paced  bool
-	deaf   bool // to OnSend while nothing is lost
+	deaf   bool // to OnSend while nothing is lost, and OnAck while the window is not in use
+	spared bool // it was not told of acknowledgments that came while the window was not in use
 }
 
 // steer returns a controller at work.
@@ -21,7 +22,7 @@ func steer(k congestion.Controller) steering {
 	s := steering{Controller: k}
 	switch k.(type) {
 	case *congestion.Cubic, *congestion.Reno, congestion.None:
-		s.deaf = true // PRR counts what goes out, and nothing else does
+		s.deaf = true // PRR counts what goes out, and nothing else does; a window not in use stays
 	}
 	s.heard()
 	return s
