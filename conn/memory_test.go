@@ -93,7 +93,7 @@ func TestIdleCost(t *testing.T) {
 	bytes, objects, charge := measureIdle(t, n)
 	t.Logf("%.0f bytes, %.2f objects, charged %.0f bytes", bytes, objects, charge)
 	require.LessOrEqual(t, bytes, 2048.0)
-	require.LessOrEqual(t, objects, 3.5)
+	require.LessOrEqual(t, objects, 2.5)
 	require.LessOrEqual(t, bytes, charge)
 	require.LessOrEqual(t, charge, 2048.0, "no page")
 }

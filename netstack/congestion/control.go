@@ -64,6 +64,10 @@ type control struct {
 	srtt   time.Duration
 }
 
+// InitialWindow returns what may be in flight when a connection begins, with segments of
+// mss bytes: RFC 6928 2.
+func InitialWindow(mss int) int { return initialWindow(segment(mss)) }
+
 // initialWindow is RFC 6928 2, (1): min (10*MSS, max (2*MSS, 14600)).
 func initialWindow(mss int) int {
 	return min(initialWindowSegments*mss, max(2*mss, initialWindowBytes))

@@ -142,6 +142,7 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 		k.spared = true
 		return
 	}
+	k = c.control(now)
 	if k.spared {
 		k.spared = false // it hears that it was not the limit until the last one of them
 		k.OnAck(r.deliveredAt, congestion.Ack{Phase: congestion.Open, SRTT: c.rtt.srtt, MinRTT: c.rtt.min})

@@ -222,7 +222,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
 	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
-	c.congestion = steer(newController(cfg.Congestion))
+	c.congestion = steer(ownController(cfg.Congestion))
 }
 
 func isV6(id ID) bool { return id.Remote.Addr().Is6() && !id.Remote.Addr().Is4In6() }

@@ -8,12 +8,18 @@ import (
 	"smolnet/netstack/congestion"
 )
 
+// ownController returns what f makes, nil if that is nothing.
+func ownController(f congestion.Factory) congestion.Controller {
+	if f == nil {
+		return nil
+	}
+	return f()
+}
+
 // newController returns what f makes, CUBIC if that is nothing.
 func newController(f congestion.Factory) congestion.Controller {
-	if f != nil {
-		if k := f(); k != nil {
-			return k
-		}
+	if k := ownController(f); k != nil {
+		return k
 	}
 	return &congestion.Cubic{Pacing: true}
 }
@@ -28,11 +34,12 @@ func newController(f congestion.Factory) congestion.Controller {
 // of acknowledgments, then OnRecovered. If the repair turns out to be a mistake,
 // retransmissions end, but the window stays as it is: nobody knows what it was.
 func (c *Conn) SetCongestion(now clock.Time, f congestion.Factory) {
-	old := c.congestion.Controller
-	c.congestion = steer(newController(f))
 	if !c.opened.IsSet() {
+		c.congestion = steer(ownController(f))
 		return // it is started when the handshake is over
 	}
+	old := c.control(now).Controller
+	c.congestion = steer(newController(f))
 	v := &c.recovery
 	window, ssthresh := old.Window(), old.SlowStartThreshold()
 	if v.phase == congestion.Open {

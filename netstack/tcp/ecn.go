@@ -167,8 +167,8 @@ func (c *Conn) receiveEcho(now clock.Time) {
 	} else {
 		v.reduced = false
 		c.noteReduction()
-		c.congestion.OnCongestion(now, congestion.Mark, 0)
-		c.congestion.OnRecovered(now, 0)
+		c.control(now).OnCongestion(now, congestion.Mark, 0)
+		c.control(now).OnRecovered(now, 0)
 	}
 	if single {
 		// RFC 3168 6.1.2: with a window of one segment the sender "MUST reset the

@@ -98,11 +98,16 @@ type counters struct {
 // Info returns a snapshot.
 func (c *Conn) Info() Info {
 	n, b := &c.stats, &c.board
+	k := c.congestion.Controller
+	if k == nil {
+		k = newController(nil)
+		k.Start(c.opened, congestion.Start{MSS: c.snd.mss, RTT: c.rtt.srtt})
+	}
 	i := Info{
 		State: c.state,
 		RTT:   c.rtt.srtt, RTTVar: c.rtt.rttvar, MinRTT: c.rtt.min,
 		RTO: c.rtt.current(c.cfg.rtoBounds()), Backoff: int(c.rtt.backoff),
-		CongestionControl: c.congestion.Name(), Phase: c.recovery.phase,
+		CongestionControl: k.Name(), Phase: c.recovery.phase,
 		SendMSS: c.snd.mss, RecvMSS: int(c.rcv.mss), PathMTU: int(c.mtu),
 		PathMTUState: c.search.state, PathMTULimit: int(c.search.limit),
 		SendWindow: int(c.snd.wnd), RecvWindow: c.rcv.adv.Sub(c.rcv.nxt),
@@ -122,7 +127,7 @@ func (c *Conn) Info() Info {
 		MarksReceived: n.marks, MarksEchoed: n.echoes, MarkReductions: uint64(n.markReductions),
 		Established: c.opened, LastSent: c.lastSent, LastReceived: c.lastReceived,
 	}
-	if k := c.congestion; c.opened.IsSet() {
+	if c.opened.IsSet() {
 		i.CongestionMode, i.CongestionWindow = k.Mode(), k.Window()
 		i.SlowStartThreshold, i.PacingRate = k.SlowStartThreshold(), k.PacingRate()
 	}

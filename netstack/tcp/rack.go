@@ -223,8 +223,8 @@ func (c *Conn) probeAcked(now clock.Time, s *segment, a *arrival) {
 		k.probeOut = false
 		if c.recovery.phase == congestion.Open {
 			c.noteReduction()
-			c.congestion.OnCongestion(now, congestion.Loss, c.inFlight())
-			c.congestion.OnRecovered(now, c.inFlight())
+			c.control(now).OnCongestion(now, congestion.Loss, c.inFlight())
+			c.control(now).OnRecovered(now, c.inFlight())
 		}
 	case a.acked == 0 && len(s.payload) == 0 && s.h.Options.NumSACK == 0:
 		// The same acknowledgment again: both copies have arrived.

@@ -105,7 +105,7 @@ func (c *Conn) enterRecovery(now clock.Time, why congestion.Cause) {
 		v.marked = phase == congestion.Reducing
 		v.repeated, v.stamped = 0, false
 		c.noteReduction()
-		c.congestion.OnCongestion(now, why, c.inFlight())
+		c.control(now).OnCongestion(now, why, c.inFlight())
 	}
 	v.phase = phase
 }
@@ -169,7 +169,7 @@ func (c *Conn) endRecovery(now clock.Time) {
 	v.resend, v.frto = false, frtoOff
 	v.undoTo = c.snd.nxt // duplicates may be reported a round trip later
 	c.snd.dupAcks, c.snd.left = 0, 0
-	c.congestion.OnRecovered(now, c.inFlight())
+	c.control(now).OnRecovered(now, c.inFlight())
 }
 
 // rewind takes everything in flight for unsent, as it is where the peer's window has

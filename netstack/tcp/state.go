@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"smolnet/netstack/clock"
-	"smolnet/netstack/congestion"
 	"smolnet/netstack/errno"
 )
 
@@ -92,9 +91,7 @@ func (c *Conn) established(now clock.Time, rtt time.Duration) {
 		// data transmission begins".
 		c.rtt.rto = max(c.rtt.rto, rtoAfterSynLoss)
 	}
-	// RFC 6928 2: only "multiple SYN or SYN/ACK retransmissions" bring the initial
-	// window down to one segment.
-	c.congestion.Start(now, congestion.Start{MSS: c.snd.mss, SynLost: lost > 1, RTT: rtt})
+	c.startController(now, rtt, lost > 1)
 	c.opened = now
 	c.board.reset(c.snd.una)
 	c.recovery.end = c.snd.una - 1 // RFC 6582 3.2 step 1: "covers more than recover"

@@ -126,7 +126,7 @@ func (c *Conn) loseAll(now clock.Time) {
 		v.reduced, v.stamped, v.repeated = c.certain(), false, 0
 		v.marked = v.marked && v.phase != congestion.Open
 		c.noteReduction()
-		c.congestion.OnTimeout(now, c.flight())
+		c.control(now).OnTimeout(now, c.flight())
 	}
 	if r.len() > 0 && r.at(0).has(recordSacked) {
 		c.forgetSacks() // what was acknowledged selectively is gone, or SND.UNA were beyond it

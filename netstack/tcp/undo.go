@@ -90,11 +90,11 @@ func (c *Conn) undo(now clock.Time) {
 	c.snd.dupAcks, c.snd.left = 0, 0
 	c.rtt.backoff, c.retries = 0, 0
 	if v.marked { // no mistake
-		c.congestion.OnRecovered(now, c.inFlight())
+		c.control(now).OnRecovered(now, c.inFlight())
 		return
 	}
 	c.forgetReduction()
-	c.congestion.OnUndo(now)
+	c.control(now).OnUndo(now)
 }
 
 // ackAfterTimeout is RFC 5682 3.1, the SACK-enhanced F-RTO, and without SACK 2.1, for
