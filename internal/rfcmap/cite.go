@@ -26,7 +26,7 @@ var (
 	labelRE   = regexp.MustCompile(`^(MUST|SHLD|MAY|REC)-[1-9][0-9]*`)
 	bareRE    = regexp.MustCompile(`\b(?:MUST|SHLD|MAY|REC)-[1-9][0-9]*\b`)
 	sectionRE = regexp.MustCompile(`^[1-9A-Z][0-9]?(\.[1-9][0-9]?)*`)
-	rfcRE     = regexp.MustCompile(`\bRFC[ -]?([1-9][0-9]{2,4})\b`)
+	rfcRE     = regexp.MustCompile(`\bRFC[\s-]?([1-9][0-9]{2,4})\b`)
 	// betweenRE is what may stand between an RFC's number and what is cited of
 	// it, and between two such.
 	betweenRE = regexp.MustCompile(`^(?:[\s,;:(]|and\b|or\b|§|(?i:sections?\b|sec\.|appendix\b))+`)

@@ -8,8 +8,8 @@ import (
 	"smolnet/netstack/tcp"
 )
 
-// What is known of paths that take less than their first link. RFC 4821 5.2: a
-// destination stands for its path (RFC 4821 5.2: a subnet does not), and new connections
+// What is known of paths that take less than their first link. RFC 4821 5.2: it is stored
+// for all of the host's connections, here and not in TCP. RFC 4821 5.2: a destination stands for its path (RFC 4821 5.2: a subnet does not), and new connections
 // begin with what others have learnt. Only what connections have validated gets here (RFC 5927 7, or probes), not
 // what ICMP says of datagrams, which anybody can forge.
 //

@@ -87,7 +87,8 @@ func learnable(m *packet.Meta) bool { return !m.Local.IsValid() && m.Interface =
 
 // fits says what is wrong with the length of a datagram, or its segments, or the
 // way to its destination. Of a way that is not known, of which it says so, it can
-// only say that no link takes so much.
+// only say that no link takes so much. RFC 4821 4: what TCP has found out of a path is
+// no limit here, so that tools for diagnosis can send larger packets.
 func (s *datagram) fits(n int, m *packet.Meta) (known bool, e errno.Errno) {
 	mtu := int(s.core.maxMTU.Load())
 	known = !learnable(m)

@@ -5,7 +5,8 @@ package tcp
 // bytes of IP payload: TCP header and data.
 //
 // A probe is a segment of new data that is larger than others. If it is lost and nothing
-// else is, that tells of the path's limit and not of congestion.
+// else is, that tells of the path's limit and not of congestion. RFC 4821 4: losses have
+// to be reported in time and accurately for that, as SACKs and RACK do.
 //
 // Invariants: c.mtu is at most search.limit. At most one record in flight is a probe's,
 // or parts of one.
@@ -41,7 +42,8 @@ func (s MTUState) String() string {
 
 const (
 	// baseMTU4 and leastMTU6 are IP packets that get through nearly everywhere: RFC
-	// 8899 5.1.2, BASE_PLPMTU, "1200 bytes"; RFC 8201 4: never less with IPv6.
+	// 8899 5.1.2, BASE_PLPMTU, "1200 bytes", where RFC 4821 7.2 has a search_low of
+	// 1024; RFC 8201 4: never less with IPv6.
 	baseMTU4  = 1200
 	leastMTU6 = 1280
 
@@ -276,7 +278,9 @@ func (c *Conn) nextMTU() int {
 
 func abs(n int) int { return max(n, -n) }
 
-// chooseProbe sets what is tried next, or ends the search.
+// chooseProbe sets what is tried next, or ends the search. RFC 4821 4: hosts should use the
+// largest that the path supports. RFC 4821 4: the rate at which probes may be lost without
+// a reduction is limited, as a search has few sizes and tries and then rests for raiseAfter.
 func (c *Conn) chooseProbe(now clock.Time) {
 	m := &c.search
 	m.tries = 0

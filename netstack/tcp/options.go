@@ -101,6 +101,7 @@ func (c *Conn) takeSynOptions(now clock.Time, h *wire.TCP) {
 	// RFC 7323 1.3: an option is in use if both SYNs have it.
 	c.ts.scaling = o.HasWindowScale && !c.cfg.NoWindowScale
 	if c.ts.scaling {
+		// RFC 7323 2.3: the windows that the peer sends are shifted left by it.
 		c.snd.scale = min(o.WindowScale, maxScale)
 	} else {
 		c.snd.scale, c.rcv.scale = 0, 0
@@ -136,8 +137,11 @@ const timestampTick = clock.Time(time.Millisecond)
 // outdatedAfter is RFC 7323 5.5: a TS.Recent that old proves nothing.
 const outdatedAfter = 24 * 24 * time.Hour
 
+// now returns our timestamp. RFC 7323 4.1: it is proportional to real time, as the driver's
+// clock is.
 func (t *timestamps) now(now clock.Time) uint32 { return uint32(now/timestampTick) + t.offset }
 
+// put sets the option. RFC 7323 4.3 step 3: TSecr is TS.Recent.
 func (t *timestamps) put(now clock.Time, o *wire.TCPOptions) {
 	o.HasTimestamps, o.TSVal, o.TSEcr = true, t.now(now), t.recent
 }

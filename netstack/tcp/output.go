@@ -164,7 +164,7 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 		c.rtt.start(now, s.nxt.Add(min(n, s.mss))) // the first piece, as if it had gone alone
 	}
 	s.nxt = rec.end
-	s.max = maxSeq(s.max, s.nxt)
+	s.max = maxSeq(s.max, s.nxt) // RFC 6675 5 step C.3: HighData
 	// RFC 7661 4.2: a window of which at least half is in use is validated.
 	if 2*c.inFlight() >= c.congestion.Window() {
 		s.limitedTo = s.nxt
@@ -173,7 +173,8 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 }
 
 // repeat takes note of n sequence numbers from the start of record number i on that
-// are sent again now, and returns how many are to be sent.
+// are sent again now, and returns how many are to be sent. RFC 6675 5 step C.2: HighRxt
+// is wherever recordResent ends.
 func (c *Conn) repeat(now clock.Time, i, n int) int {
 	s, b := &c.snd, &c.board
 	r := &b.records

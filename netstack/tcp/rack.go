@@ -87,7 +87,8 @@ func (k *rack) sentBefore(rec *record) bool {
 }
 
 // noteDsack is RFC 8985 6.2 step 4: a duplicate says that the reordering window is
-// too small.
+// too small. RFC 8985 4: so it adapts to D-SACK, and RFC 8985 3.3.2: it grows with a
+// duplicate.
 func (c *Conn) noteDsack(a *arrival) {
 	k := &c.rack
 	if k.inDsackRound && !c.snd.una.Before(k.dsackRound) {
@@ -101,7 +102,9 @@ func (c *Conn) noteDsack(a *arrival) {
 }
 
 // reorderWindow is RACK.reo_wnd, RFC 8985 6.2 step 4, and how late our own timers
-// may be.
+// may be. RFC 8985 3.3.2: it is zero in a recovery, and once three segments are known
+// to have arrived, while no reordering was seen. RFC 8985 3.3.2: else it is a small
+// fraction of the round trip, zero while that is not known.
 func (c *Conn) reorderWindow() time.Duration {
 	k := &c.rack
 	slack := max(c.cfg.TimerSlack, 0)
@@ -176,7 +179,8 @@ func (c *Conn) lossTimeout(now clock.Time) {
 	}
 }
 
-// armProbe schedules a tail loss probe, RFC 8985 7.2, or makes that there is none.
+// armProbe schedules a tail loss probe, RFC 8985 7.2, or makes that there is none. RFC
+// 8985 4: TLP is for those connections only that have RACK, which is those with SACK.
 func (c *Conn) armProbe(now clock.Time) {
 	k := &c.rack
 	if c.timers[timerLoss].IsSet() && !k.probing {

@@ -93,7 +93,7 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	if drop := c.checkTimestamps(now, s); drop != wire.DropNone {
 		return ActionNone, drop
 	}
-	// First, check sequence number.
+	// First, check sequence number: RFC 7323 5.3 step R2.
 	if drop := c.checkSequence(now, s); drop != wire.DropNone {
 		return ActionNone, drop
 	}
@@ -125,7 +125,8 @@ func (c *Conn) receiveSegment(now clock.Time, s *segment) (Action, wire.Drop) {
 	c.keep.unanswered = 0
 	c.updateRecent(now, s)
 	// Sixth, check the URG bit: urgent data comes in line (RFC 6093).
-	// Seventh, process the segment text. Eighth, check the FIN bit.
+	// Seventh, process the segment text. Eighth, check the FIN bit. RFC 7323 5.3 step R4
+	// is these three.
 	if c.state.receives() {
 		c.receiveText(now, s)
 	}
@@ -148,7 +149,8 @@ func (c *Conn) checkTimestamps(now clock.Time, s *segment) wire.Drop {
 			// find out.
 			return wire.DropNone
 		}
-		// RFC 7323 3.2: "the TCP SHOULD silently drop the segment".
+		// RFC 7323 3.2: "the TCP SHOULD silently drop the segment". RFC 7323 3.2: it
+		// "MUST NOT abort" for that.
 		return wire.DropPAWS
 	}
 	if c.ts.old(now, s.h.Options.TSVal) {

@@ -2,7 +2,8 @@ package tcp
 
 // What is in flight, as the sender remembers it: when each part was sent, and
 // what has become of it. RFC 6675 2 calls it the scoreboard, RFC 8985 5.1 has what
-// it wants to know of each segment.
+// it wants to know of each segment. RFC 6675 3: every connection keeps one, and RFC
+// 8985 6.1: what goes out is entered with its time, and not as lost.
 //
 // Invariant: records are not empty, and follow each other without gap or overlap
 // from SND.UNA up to SND.NXT.
@@ -18,7 +19,7 @@ type record struct {
 	start, end Seq
 	flags      recordFlags
 	order      uint32     // of the last transmission among all
-	sent       clock.Time // when that was
+	sent       clock.Time // when that was, RFC 8985 4: the time of each, as fine as the driver's clock
 
 	// What draft-cheng-iccrg-delivery-rate-estimation-02 3.2 keeps of the instant.
 	delivered   uint64     // bytes that had been delivered

@@ -62,7 +62,7 @@ func (c *Conn) sendReset(now clock.Time, b []byte) Segment {
 	h := c.header(seq, wire.RST|wire.ACK)
 	h.Ack = uint32(c.rcv.nxt)
 	if c.ts.on {
-		c.ts.put(now, &h.Options) // RFC 7323 5.2 allows it
+		c.ts.put(now, &h.Options) // RFC 7323 3.2: a RST should have it too
 	}
 	c.stats.segmentsSent++
 	return Segment{Len: h.Put(b)}

@@ -55,8 +55,8 @@ func (c *Conn) inFlight() int {
 	return max(out-c.snd.left, 0)
 }
 
-// takeSacks enters the blocks of a SACK, RFC 6675 5.1 and RFC 2018 5. Those that
-// make no sense are left out: RFC 2018 5.1 leaves a receiver free to report what
+// takeSacks enters the blocks of a SACK, RFC 6675 5.1 and RFC 2018 5. RFC 6675 5: every
+// acknowledgment that has some updates the scoreboard. Those that make no sense are left out: RFC 2018 5.1 leaves a receiver free to report what
 // it likes, and an attacker too.
 func (c *Conn) takeSacks(now clock.Time, s *segment, a *arrival) {
 	blocks := s.h.Options.SACK[:s.h.Options.NumSACK]
@@ -126,7 +126,8 @@ func (c *Conn) takeDsack(ack Seq, blocks []wire.SACKBlock, a *arrival) bool {
 }
 
 // sackRange marks a range as arrived. It reports false if there was no memory to tell
-// all of it from what has not arrived, which is then left as it was.
+// all of it from what has not arrived, which is then left as it was. RFC 6675 4: what
+// is SACKed is not removed from Out, for the peer may change its mind.
 func (c *Conn) sackRange(now clock.Time, k span, a *arrival) bool {
 	b := &c.board
 	r := &b.records

@@ -197,7 +197,8 @@ func (c *Conn) sendRange(now clock.Time, b []byte, seq Seq, n int) Segment {
 }
 
 // sendTailProbe sends a tail loss probe, RFC 8985 7.3: new data if there is some and
-// the peer's window has room for it, else the last segment again.
+// the peer's window has room for it, else the last segment again. RFC 8985 7.3: one
+// probe is outstanding at a time, as armProbe sets no timer while probeOut.
 func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 	k, s, r := &c.rack, &c.snd, &c.board.records
 	k.probeDue = false
@@ -440,7 +441,7 @@ func (c *Conn) sendAck(now clock.Time, b []byte) (Segment, bool) {
 }
 
 // ackSeq returns the sequence number of a segment without data: SND.NXT, unless
-// the peer's window ends before it (it shrank, or a probe lies beyond it):
+// the peer's window ends before it (RFC 7323 2.4: it may shrink; or a probe lies beyond it):
 // there the peer would take it for out of window.
 func (c *Conn) ackSeq() Seq {
 	s := &c.snd

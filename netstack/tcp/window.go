@@ -177,7 +177,7 @@ func (c *Conn) announce() uint16 {
 	if up > wnd && !c.reserveHolds(up) {
 		up = wnd &^ (unit - 1)
 	}
-	field := min(up>>r.scale, unscaledMost)
+	field := min(up>>r.scale, unscaledMost) // RFC 7323 2.3: RCV.WND is shifted right
 	r.adv = maxSeq(r.adv, r.nxt.Add(field<<r.scale))
 	if w := uint32(field) << r.scale; w > c.shared.wide.Load() {
 		c.shared.wide.Store(w)
