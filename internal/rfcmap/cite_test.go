@@ -28,6 +28,7 @@ func TestRowsBySection(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"RFC 5681 2: what is no duplicate", "2"},
 		{"RFC 5681, section 2", "2"},
+		{"what RFC\n5681 2 says", "2"},
 		{"RFC 5681 3.1: the initial window", "3.1 initial window"},
 		{"The first windows (RFC 5681 3.1) are small", "3.1 initial window"},
 		{"Windows. The first is small, RFC 5681 3.1.", ""},
