@@ -311,7 +311,8 @@ func (c *Conn) sendSizeProbe(now clock.Time, b []byte, unsent, flight int) (seg 
 		// asked again.
 		m.next, m.high = 0, 0
 		c.resize(now, int(m.limit))
-		return Segment{}, false, false
+		seg, ok = c.sendData(now, b) // of another size than the one that was to go out
+		return seg, ok, true
 	}
 	if m.state == MTUComplete {
 		m.high, m.size = 0, 0 // what did not get through then may do now

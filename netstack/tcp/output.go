@@ -227,7 +227,7 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 // or again.
 func (c *Conn) sent(now clock.Time, n int) {
 	c.stats.bytesSent += uint64(n)
-	first := c.lastSent != now || c.flight() <= 2*c.snd.mss
+	first := c.lastSent != now || c.flight() <= max(n+1, 2*c.snd.mss)
 	c.lastSent = now
 	c.timers[timerProbe] = 0
 	if !c.timers[timerRetransmit].IsSet() {

@@ -438,3 +438,21 @@ func TestSizeProbeAllocs(t *testing.T) {
 		}
 	}))
 }
+
+// What ends then is a limit on segments that were being made: the next ones are of the
+// new size, and keep to the windows, as super-segments too.
+func TestLimitEndsWithinWindow(t *testing.T) {
+	for _, room := range []int{ethMTU, 64 << 10} {
+		h := newHarness(t)
+		h.room = room
+		h.cfg.NoMTUProbing = true
+		h.narrow(20_000)
+		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK, Window: smallMSS + 100})
+		h.write(pattern(10_000))
+		h.wantNone() // less than a segment has room now, RFC 9293 MUST-38
+		require.Equal(t, ethMSS, h.c.Info().SendMSS)
+		s, ok := h.next(time.Second)
+		require.True(t, ok)
+		require.Len(t, s.data, smallMSS+100)
+	}
+}

@@ -672,3 +672,23 @@ func TestRACKWindowWithoutMeasure(t *testing.T) {
 	require.EqualValues(t, 1, h.c.Info().Retransmits, "the SYN")
 	require.Zero(t, h.c.Info().FastRecoveries)
 }
+
+// RFC 8985 7.2: new data has a probe scheduled, after a silence too, and if all of it is
+// one super-segment.
+func TestProbeAfterSilence(t *testing.T) {
+	for _, room := range []int{ethMTU, 64 << 10} {
+		h := newHarness(t)
+		h.room = room
+		h.cfg.MinRTO = 2 * time.Second
+		h.sacking().to(tcp.StateEstablished)
+		require.Len(t, h.flight(1), 1)
+		h.advance(roundTrip)
+		h.sack(1)
+		h.advance(time.Minute)
+		h.flight2(4)
+		s, ok := h.next(time.Second)
+		require.True(t, ok, "room %d", room)
+		require.EqualValues(t, 1+4*ethMSS, s.Seq)
+		require.EqualValues(t, 1, h.c.Info().TailProbes)
+	}
+}
