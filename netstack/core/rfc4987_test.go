@@ -179,6 +179,46 @@ func cookieTo(w *world, h *host, p uint16, o wire.TCPOptions) wire.TCP {
 	return s.tcp
 }
 
+// A cookie's SYN-ACK says what that of a place in the queue would, by the configuration
+// that its connection is going to have: the listener's or the stack's.
+func TestCookieConfig(t *testing.T) {
+	for name, cfg := range map[string]tcp.Config{
+		"defaults":   {},
+		"buffer":     {RecvBuffer: 8 << 10},
+		"MSS":        {MaxMSS: 1000},
+		"timestamps": {NoTimestamps: true},
+		"scale":      {NoWindowScale: true},
+		"SACK":       {NoSACK: true},
+		"ECN":        {ECN: tcp.ECNOff},
+	} {
+		for of, place := range map[string]func(*core.Config, *core.ListenOptions){
+			"stack":    func(c *core.Config, _ *core.ListenOptions) { c.TCP = cfg },
+			"listener": func(_ *core.Config, o *core.ListenOptions) { o.Config = &cfg },
+		} {
+			t.Run(name+" of the "+of, func(t *testing.T) {
+				o := core.ListenOptions{Local: port(80)}
+				w, h := alone(t, halfOpen(1, 1), func(c *core.Config, _ *core.InterfaceConfig) { place(c, &o) })
+				h.listen(w.now, o)
+				w.know(h, x4)
+				answer := func(p uint16) wire.TCP {
+					h.take()
+					syn := wire.TCP{SrcPort: p, DstPort: 80, Seq: 100, Flags: wire.SYN | wire.ECE | wire.CWR, Window: 1000, Options: fullOptions}
+					w.in(h, frameTo(h, tcpPacket(x4, a4, syn, "")))
+					s := h.one().tcp
+					s.DstPort, s.Seq, s.Checksum, s.Options.TSVal = 0, 0, 0, 0
+					if cfg.NoTimestamps {
+						s.Flags &^= wire.ECE // there is no place for it in the cookie
+					}
+					return s
+				}
+				usual := answer(1)
+				require.Equal(t, usual, answer(2))
+				require.Equal(t, uint64(1), h.c.Stats().TCPCookiesSent)
+			})
+		}
+	}
+}
+
 // Text on the acknowledgment is taken, as it may be all that arrives of it.
 func TestCookieWithText(t *testing.T) {
 	for _, o := range []wire.TCPOptions{fullOptions, {MSS: 1460}, {}} {

@@ -99,7 +99,7 @@ func (l *Listener) sendCookie(now clock.Time, in *inbound, h *wire.TCP, old *tim
 		return wire.DropNoRoute
 	}
 	var synAck wire.TCP
-	c.cookies.Answer(now, idOf(in, h), l.cfg, c.pool, int(p.mtu)-ipLen(in.dst), h, &synAck)
+	c.cookies.Answer(now, idOf(in, h), l.config(), c.pool, int(p.mtu)-ipLen(in.dst), h, &synAck)
 	if d := c.answerTCP(in, &synAck); d != wire.DropNone {
 		return d
 	}
