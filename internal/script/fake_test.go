@@ -30,7 +30,6 @@ type fake struct {
 	events  []string
 	failure error
 	wrong   string // how it breaks its contract
-	stuck   bool
 }
 
 type fakeConfig struct {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"smolnet/netstack/wire"
 )
 
 // A Script is a parsed script.
@@ -322,7 +324,7 @@ func parsePeer(st *step) error {
 	if err != nil {
 		return err
 	}
-	if p.n > 0 || p.flags != 1<<1 || p.port != 0 || p.win == winAny || p.ts && p.val.any != p.ecr.any {
+	if p.n > 0 || p.flags != wire.SYN || p.port != 0 || p.win == winAny || p.ts && p.val.any != p.ecr.any {
 		return fmt.Errorf("peer needs options of its SYN, and its window")
 	}
 	st.segment = p

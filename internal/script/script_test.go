@@ -430,3 +430,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// leastScripts is how many scripts there are to be: TCP as a whole is proved by them.
+const leastScripts = 150
+
+// Each script can be read, and there are enough of them.
+func TestAllScripts(t *testing.T) {
+	n := 0
+	for _, dir := range []string{"../../netstack/tcp/testdata/script", "../../netstack/core/testdata/script"} {
+		files, err := Files(dir)
+		require.NoError(t, err)
+		for _, path := range files {
+			_, err := Load(path)
+			require.NoError(t, err)
+		}
+		n += len(files)
+	}
+	t.Logf("%d scripts", n)
+	require.GreaterOrEqual(t, n, leastScripts)
+}

@@ -180,13 +180,13 @@ func TestRouterWithoutRoute(t *testing.T) {
 			lost++
 		}
 	})
-	f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 1}, ClientTCP: &tcp.Config{SynRetries: 1}})
+	s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 1}, ClientTCP: &tcp.Config{SynRetries: 1}})
 	require.ErrorIs(t, s.Settle(time.Hour), errno.TimedOut)
 	require.Equal(t, 2, lost)
 
 	// When the link comes, the way is learnt.
 	s.MustLink(r, b, netsim.Path{}, netsim.Path{})
-	f = s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 1}})
+	f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: 1}})
 	require.NoError(t, s.Run(time.Hour))
 	require.NoError(t, f.Check())
 	require.EqualValues(t, 1, f.Sent().Bytes)

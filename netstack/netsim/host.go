@@ -1,7 +1,6 @@
 package netsim
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -198,13 +197,17 @@ func (h *Host) ListenTCP(o core.ListenOptions) (*core.Listener, error) {
 	return h.core.ListenTCP(h.clock(), o)
 }
 
-func (h *Host) join(l *Link) error {
-	if h.link != nil {
-		return errors.New("netsim: a host has one link, and this one has it")
+func (h *Host) free(s *Sim) error {
+	switch {
+	case h.sim != s:
+		return fmt.Errorf("netsim: %s belongs to another network", h.name)
+	case h.link != nil:
+		return fmt.Errorf("netsim: a host has one link, and %s has it", h.name)
 	}
-	h.link = l
 	return nil
 }
+
+func (h *Host) join(l *Link) { h.link = l }
 
 // arrive puts a packet where the next turn takes it from.
 func (h *Host) arrive(p *packet) {

@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -13,8 +14,10 @@ import (
 type Node interface {
 	// Name returns the node's name.
 	Name() string
+	// free says why no link of s can join the node.
+	free(s *Sim) error
 	// join tells the node of a link that it can send by.
-	join(l *Link) error
+	join(l *Link)
 	// arrive gives it a packet that is its own from now on.
 	arrive(p *packet)
 	// reject gives it an error about a packet that it has sent by l.
@@ -83,21 +86,18 @@ func (st LinkStats) Gone() (n uint64) {
 }
 
 // Link joins two nodes: ab is what the way from a to b is like, ba the other one.
-// A host has one link. The error says what of the paths makes no sense.
+// A host has one link, to another node. The error says what makes no sense, and then
+// there is no link.
 func (s *Sim) Link(a, b Node, ab, ba Path) (there, back *Link, err error) {
-	there, err = s.newLink(a, b, ab)
-	if err == nil {
-		back, err = s.newLink(b, a, ba)
+	if a == nil || b == nil || a == b {
+		return nil, nil, errors.New("netsim: a link joins two nodes")
 	}
-	if err == nil {
-		err = a.join(there)
-	}
-	if err == nil {
-		err = b.join(back)
-	}
-	if err != nil {
+	if err := errors.Join(a.free(s), b.free(s), ab.check(), ba.check()); err != nil {
 		return nil, nil, fmt.Errorf("link of %s and %s: %w", a.Name(), b.Name(), err)
 	}
+	there, back = s.newLink(a, b, ab), s.newLink(b, a, ba)
+	a.join(there)
+	b.join(back)
 	s.routed = false
 	return there, back, nil
 }
@@ -112,15 +112,13 @@ func (s *Sim) MustLink(a, b Node, ab, ba Path) (there, back *Link) {
 	return there, back
 }
 
-func (s *Sim) newLink(from, to Node, p Path) (*Link, error) {
+// newLink adds a direction whose path was checked.
+func (s *Sim) newLink(from, to Node, p Path) *Link {
 	p.Outages = slices.Clone(p.Outages)
-	if err := p.check(); err != nil {
-		return nil, err
-	}
 	l := &Link{sim: s, index: len(s.links) + 1, from: from, to: to, path: p}
 	l.rand = rand.New(rand.NewPCG(s.seed, uint64(l.index)<<8|'L'))
 	s.links = append(s.links, l)
-	return l, nil
+	return l
 }
 
 // String returns the names of the nodes, from and to.

@@ -322,4 +322,20 @@ func TestHostsHaveOneLink(t *testing.T) {
 	s.MustLink(a, b, netsim.Path{}, netsim.Path{})
 	_, _, err := s.Link(a, s.Router(""), netsim.Path{}, netsim.Path{})
 	require.ErrorContains(t, err, "one link")
+	require.Len(t, s.Links(), 2)
+}
+
+// TestLinksThatMakeNoSense: what is refused leaves no link behind.
+func TestLinksThatMakeNoSense(t *testing.T) {
+	s := netsim.New(1)
+	a, r := s.MustHost(netsim.HostConfig{}), s.Router("")
+	stranger, elsewhere := netsim.New(1).MustHost(netsim.HostConfig{}), netsim.New(1).Router("")
+	for _, nodes := range [][2]netsim.Node{{a, a}, {r, r}, {a, nil}, {nil, a}, {a, stranger}, {elsewhere, a}} {
+		_, _, err := s.Link(nodes[0], nodes[1], netsim.Path{}, netsim.Path{})
+		require.Error(t, err, "%v", nodes)
+	}
+	_, _, err := s.Link(a, r, netsim.Path{}, netsim.Path{Loss: 2})
+	require.ErrorContains(t, err, "Loss")
+	require.Empty(t, s.Links())
+	s.MustLink(a, r, netsim.Path{}, netsim.Path{})
 }

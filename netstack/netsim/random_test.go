@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	randomRuns = 400
+	randomRuns = 500
 	// randomTime is how long a network may take, and randomPackets how many
 	// packets: more of either is a livelock.
 	randomTime    = 48 * time.Hour

@@ -1,6 +1,9 @@
 package netsim
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // A Router passes packets on, each by the way with the fewest links to the host
 // that has its address. It takes no time for that, and leaves the packets as they
@@ -22,10 +25,14 @@ func (s *Sim) Router(name string) *Router {
 // Name implements [Node].
 func (r *Router) Name() string { return r.name }
 
-func (r *Router) join(l *Link) error {
-	r.out = append(r.out, l)
+func (r *Router) free(s *Sim) error {
+	if r.sim != s {
+		return fmt.Errorf("netsim: %s belongs to another network", r.name)
+	}
 	return nil
 }
+
+func (r *Router) join(l *Link) { r.out = append(r.out, l) }
 
 // arrive sends the packet on.
 func (r *Router) arrive(p *packet) {
