@@ -491,6 +491,24 @@ func TestFastOpenReset(t *testing.T) {
 	}
 }
 
+// SYNs that come again are answered, and do not use up the patience with the peer.
+func TestFastOpenSynAgain(t *testing.T) {
+	w, h, srv, cookie := fastServer(t)
+	w.in(h, fastSyn(h, 2, cookie, "hello"))
+	iss := h.one().tcp.Seq
+	for range 8 {
+		w.in(h, fastSyn(h, 2, cookie, "hello"))
+		again := h.one()
+		require.Equal(t, wire.SYN|wire.ACK, again.tcp.Flags)
+		require.False(t, again.tcp.Options.HasFastOpen)
+	}
+	w.pass(20 * time.Second)
+	require.Equal(t, errno.OK, srv.conns[0].Err())
+	w.in(h, fromX(h, 2, 106, iss+1, wire.ACK, "more"))
+	got, _ := readAll(srv.conns[0])
+	require.Equal(t, "hellomore", got)
+}
+
 // Who does not see our SYN-ACK gets nowhere with text after the SYN.
 func TestFastOpenBlind(t *testing.T) {
 	w, h, srv, cookie := fastServer(t)

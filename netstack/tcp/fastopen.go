@@ -96,7 +96,8 @@ type fastOpen struct {
 
 	// The server's, of a connection that has taken text.
 	pending bool // the SYN-ACK is not acknowledged
-	tries   int  // SYN-ACKs sent again
+	again   bool // the SYN-ACK has gone out more than once, or is to
+	tries   int  // how often it was given up waiting for
 }
 
 // ConnectFast is Connect with Fast Open: the SYN has what is in Out, as far as one
@@ -170,7 +171,7 @@ func (c *Conn) sendFastSynAck(now clock.Time, b []byte) Segment {
 	h := c.synHeader(now)
 	h.Window = uint16(min(c.rcv.adv.Sub(c.rcv.nxt), unscaledMost)) // the edge stays
 	c.rcv.lastAck = c.rcv.nxt
-	if c.fast.tries == 0 {
+	if !c.fast.again {
 		c.rtt.start(now, c.snd.iss+1)
 	} else {
 		c.stats.retransmits++
@@ -188,22 +189,27 @@ func (c *Conn) fastTimeout(now clock.Time) {
 		return
 	}
 	f.tries++
-	c.rtt.resent(c.snd.iss)
-	c.synAckDue = true
+	c.repeatFastSynAck()
 	c.timers[timerLinger] = now.Add(backOff(c.cfg.initialRTO(), uint8(min(f.tries, maxBackoff)), c.cfg.rtoBounds().max))
 }
 
+// repeatFastSynAck has Send say it once more.
+func (c *Conn) repeatFastSynAck() {
+	c.fast.again = true
+	c.rtt.resent(c.snd.iss)
+	c.synAckDue = true
+}
+
 // receiveFastSyn looks at a SYN that AcceptFast has taken, and that comes again: the
-// SYN-ACK was lost. The text on it, if there is any, was taken.
+// SYN-ACK was lost. The text on it, if there is any, was taken. It is the peer who has
+// lost patience, or somebody who wants us to: that is none of our tries.
 func (c *Conn) receiveFastSyn(now clock.Time, s *segment) (wire.Drop, bool) {
 	if !s.has(wire.SYN) || s.has(wire.ACK|wire.RST) || s.seq != c.rcv.irs {
 		return wire.DropNone, false
 	}
 	c.checkOwnSynECN(s.flags)
 	if c.challenges.allow(now) {
-		c.fast.tries++
-		c.rtt.resent(c.snd.iss)
-		c.synAckDue = true
+		c.repeatFastSynAck()
 	}
 	return wire.DropDuplicate, true
 }
@@ -234,7 +240,7 @@ func (c *Conn) putFastOpen(h *wire.TCP, b []byte) int {
 		return 0
 	}
 	// RFC 7413 4.2.1, 4.2.2: a SYN-ACK that was lost goes out again plain, too.
-	if !f.client && (f.tries > 0 || c.retries > 0) {
+	if !f.client && (f.again || c.retries > 0) {
 		return 0
 	}
 	o.HasFastOpen, o.FastOpenLen, o.FastOpenCookie = true, f.cookie.Len, f.cookie.Bytes
