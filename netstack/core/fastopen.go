@@ -27,9 +27,10 @@ const (
 	fastPenalty    = time.Minute
 	maxFastPenalty = 6 * time.Hour
 
-	// fastHold is how long the place of an opening with text stays taken that was
-	// reset. RFC 7413 5.1: or who answers SYN-ACKs to forged addresses with resets
-	// (or forges those too) has places without end.
+	// fastHold is how long the place of an opening with text stays taken that ended
+	// before its handshake was over. RFC 7413 5.1: or who answers SYN-ACKs to forged
+	// addresses with resets (or forges those too, or sends what our user hangs up on)
+	// has places without end.
 	fastHold = time.Minute
 )
 
@@ -61,7 +62,7 @@ type fastOpens struct {
 
 	// The server's.
 	pending int          // connections that were accepted with text, before the handshake is over
-	held    []clock.Time // when places that resets have left are free, the first first
+	held    []clock.Time // when places that the end of a connection has left are free, the first first
 }
 
 // find returns what is remembered of a path, nil: nothing. It becomes the newest.
@@ -217,7 +218,7 @@ func (s *TCP) settleFast(now clock.Time, ev tcp.Events) {
 	case s.dialed:
 		s.learnFast(now, ev&tcp.EventConnected != 0)
 	case ev&(tcp.EventHandshake|tcp.EventClosed|tcp.EventTimeWait) != 0:
-		s.leaveFast(now)
+		s.leaveFast(now, ev&tcp.EventHandshake != 0)
 	}
 }
 
@@ -244,10 +245,9 @@ func (s *TCP) learnFast(now clock.Time, connected bool) {
 	}
 }
 
-// acceptFast is Listener.receive for a SYN with the option of Fast Open. It reports
-// whether its text was taken; else the SYN is one like others, but for the cookie
-// that the SYN-ACK brings.
-func (l *Listener) acceptFast(now clock.Time, s *TCP, iss tcp.Seq, in *inbound, h *wire.TCP, payload []byte) bool {
+// acceptFast is Listener.receive for a SYN with the option of Fast Open. Unless its text
+// is taken it is one like others, but for the cookie that the SYN-ACK brings.
+func (l *Listener) acceptFast(now clock.Time, s *TCP, iss tcp.Seq, in *inbound, h *wire.TCP, payload []byte) {
 	c := l.core
 	// RFC 7413 4.2.2: with an invalid cookie only the SYN is acknowledged. RFC 7413
 	// 4.2.2: with a valid one its text is accepted.
@@ -275,16 +275,15 @@ func (l *Listener) acceptFast(now clock.Time, s *TCP, iss tcp.Seq, in *inbound, 
 	if !fresh {
 		s.conn.OfferFast(c.fast.keys.Make(now, in.dst, in.src))
 	}
-	return taken
 }
 
-// leaveFast gives back the place of an opening with text, at once or, where a reset
-// has ended it, later.
-func (s *TCP) leaveFast(now clock.Time) {
+// leaveFast gives back the place of an opening with text: at once if the peer has shown
+// its face, else later.
+func (s *TCP) leaveFast(now clock.Time, shown bool) {
 	f := &s.core.fast
 	s.fast = false
 	f.pending--
-	if s.conn.Err() == errno.ConnReset {
+	if !shown {
 		f.held = append(f.held, now.Add(fastHold))
 	}
 }

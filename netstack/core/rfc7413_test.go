@@ -509,6 +509,27 @@ func TestFastOpenSynAgain(t *testing.T) {
 	require.Equal(t, "hellomore", got)
 }
 
+// A user who hangs up before the peer has shown its face frees no place at once either.
+func TestFastOpenHungUp(t *testing.T) {
+	for name, end := range map[string]func(*core.TCP){"unread": (*core.TCP).Close, "abort": (*core.TCP).Abort} {
+		t.Run(name, func(t *testing.T) {
+			w, h, srv, cookie := fastServer(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.FastOpenPending = 1 })
+			w.in(h, fastSyn(h, 10, cookie, "hello"))
+			require.Len(t, srv.conns, 1)
+			end(srv.conns[0])
+			w.run()
+			require.Zero(t, h.c.Stats().Connections)
+			w.in(h, fastSyn(h, 11, cookie, "hello"))
+			require.Len(t, srv.conns, 1)
+			require.Equal(t, uint64(1), h.c.Stats().TCPFastOpenOverflow)
+			w.pass(time.Minute)
+			w.know(h, x4)
+			w.in(h, fastSyn(h, 12, cookie, "hello"))
+			require.Len(t, srv.conns, 2)
+		})
+	}
+}
+
 // Who does not see our SYN-ACK gets nowhere with text after the SYN.
 func TestFastOpenBlind(t *testing.T) {
 	w, h, srv, cookie := fastServer(t)
