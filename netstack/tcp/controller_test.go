@@ -238,3 +238,25 @@ func TestInfoBeforeHandshake(t *testing.T) {
 	require.Empty(t, i.CongestionMode)
 	require.Zero(t, i.Established)
 }
+
+// A peer that closes its window over what is out ends the repair of it: it is unsent
+// again, and the controller hears of the end.
+func TestRepairEndsWithWindow(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		s := spyOn(new(congestion.Reno))
+		h.cfg.Congestion = s.factory()
+		h.sacking().to(tcp.StateEstablished)
+		require.Len(t, h.flight(10), 10)
+		h.advance(roundTrip)
+		h.sack(0, blk{4, 10})
+		require.NotEmpty(t, h.all())
+		require.Equal(t, []string{"start", "congestion"}, s.calls)
+		shut := h.c.Info().SlowStartThreshold
+		h.window = 0
+		h.in(TCP{Seq: 1, Ack: 1 + ethMSS, Flags: ACK})
+		h.next(time.Minute)
+		require.Equal(t, congestion.Open, h.c.Info().Phase)
+		require.Equal(t, []string{"start", "congestion", "recovered"}, s.calls)
+		require.Equal(t, shut, h.cwnd())
+	})
+}

@@ -121,3 +121,26 @@ func TestGapsGiveBackPages(t *testing.T) {
 		})
 	}
 }
+
+// Without memory the last record takes in what is sent next, and is taken for sent then.
+// That is no round trip: of what it held before, the acknowledgment comes sooner.
+func TestNoMeasureWithoutMemory(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.pool = stream.NewPool(8 * stream.PageSize)
+		h.sacking().to(tcp.StateEstablished)
+		require.True(t, h.pool.Reserve(h.pool.Limit()-4*stream.PageSize))
+		const flights = 5
+		for i := range flights {
+			h.write(pattern2(i*ethMSS, ethMSS))
+			require.Len(t, h.all(), 1)
+			h.advance(roundTrip / 10)
+		}
+		require.NotZero(t, h.pool.Noted(stream.ShrinkWindows))
+		h.advance(roundTrip / 2)
+		for i := range flights {
+			h.sack(i + 1)
+			h.advance(roundTrip / 10)
+		}
+		require.Equal(t, roundTrip, h.c.Info().MinRTT)
+	})
+}

@@ -169,7 +169,9 @@ func (c *Conn) resize(now clock.Time, mtu int) {
 	}
 	c.congestion.SetMSS(c.snd.mss)
 	if c.snd.mss < old && c.flight() > c.snd.mss {
+		lost := c.rate.lost
 		c.markAllLost()
+		c.rate.lost = lost // the controller does not hear of it
 		c.search.tries = 0 // a probe among it was not refuted
 		c.rtt.resent(c.snd.una)
 		c.armRetransmit(now)

@@ -140,7 +140,7 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 		rec.flags |= recordRepeats
 	}
 	c.rate.stamp(now, &rec, r.len() == 0)
-	joins := r.len() > 0 && (r.last().flags^rec.flags)&^recordLimited == 0
+	joins := r.len() > 0 && (r.last().flags^rec.flags)&^(recordLimited|recordJoined) == 0
 	switch {
 	case joins && r.last().sent == now && r.last().order == rec.order-1:
 		c.rate.order-- // one transmission, so far
@@ -150,7 +150,7 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 		// What is older counts as sent now: it is taken for lost later than it
 		// might be, never sooner.
 		last := r.last()
-		rec.start = last.start
+		rec.start, rec.flags = last.start, rec.flags|recordJoined
 		*last = rec
 	default:
 		return false
@@ -262,8 +262,10 @@ func (c *Conn) pace(now clock.Time, n int) {
 	if rate <= 0 {
 		return
 	}
-	// As if the pieces of a super-segment had gone one by one.
+	// As if the pieces of a super-segment had gone one by one. A full segment a second
+	// is the least: a rate from when next to nothing could be sent does not outlast that.
 	mss := c.snd.mss
+	rate = max(rate, int64(mss))
 	cost := time.Duration(int64(n/mss)*(int64(mss)*int64(time.Second)/rate) + int64(n%mss)*int64(time.Second)/rate)
 	c.paceFree = max(c.paceFree, c.paceFrom(now)).Add(cost)
 	if q := c.paceQuantum(); c.paceFree.Sub(now) > q {

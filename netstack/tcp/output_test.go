@@ -42,3 +42,29 @@ func TestPacing(t *testing.T) {
 	require.Less(t, p.now.Sub(start), time.Duration(sent)*time.Second/rate, "no slower than the rate")
 	require.Positive(t, p.now.Sub(start))
 }
+
+// A rate that was measured while next to nothing could be sent does not outlast that: a
+// full segment is behind the last one by a second at most, and a time-out waits for
+// nothing.
+func TestPacingOfNextToNothing(t *testing.T) {
+	cfg := &Config{Congestion: func() congestion.Controller { return &paced{rate: 1} }}
+	p := newCoupleOf(t, cfg, stream.NewPool(0))
+	c := &p.a
+	c.Out.Write(make([]byte, 3*c.snd.mss))
+	b := make([]byte, 2000)
+	_, ok := c.Send(p.now, b)
+	require.True(t, ok)
+	_, ok = c.Send(p.now, b)
+	require.False(t, ok)
+	require.True(t, c.timers[timerPace].IsSet())
+	require.LessOrEqual(t, c.timers[timerPace].Sub(p.now), time.Second)
+	for range 10 {
+		p.now = c.Deadline()
+		_, ok = c.Send(p.now, b)
+		if c.stats.timeouts > 0 {
+			break
+		}
+	}
+	require.EqualValues(t, 1, c.stats.timeouts)
+	require.True(t, ok)
+}

@@ -58,7 +58,7 @@ func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
 	}
 	k.fack = maxSeq(k.fack, rec.end)
 	rtt := now.Sub(rec.sent)
-	if rec.has(recordRepeats) {
+	if rec.has(recordRepeats | recordJoined) {
 		// Step 2: "the sender ... MUST ignore the packet" if the acknowledgment
 		// may be of an earlier transmission.
 		if rtt < c.rtt.min || a.echoOf(c, rec) {

@@ -41,6 +41,7 @@ const (
 	recordLimited                         // sent while the application was the limit
 	recordProbe                           // a larger segment than others, which has not been lost yet
 	recordPartly                          // its beginning went out again, the rest could not be told apart
+	recordJoined                          // some of it was sent earlier than it says, for want of memory
 )
 
 func (r *record) len() int               { return r.end.Sub(r.start) }

@@ -174,8 +174,9 @@ func (c *Conn) endRecovery(now clock.Time) {
 
 // rewind takes everything in flight for unsent, as it is where the peer's window has
 // shrunk to nothing.
-func (c *Conn) rewind() {
+func (c *Conn) rewind(now clock.Time) {
 	s, v := &c.snd, &c.recovery
+	repairing := v.phase != congestion.Open
 	c.board.reset(s.una)
 	c.search.out = false
 	c.stopProbe()
@@ -184,4 +185,7 @@ func (c *Conn) rewind() {
 	s.dupAcks, s.left = 0, 0
 	v.phase, v.resend, v.reduced, v.frto = congestion.Open, false, false, frtoOff
 	v.end = s.max // RFC 6582 3.2 step 4
+	if repairing {
+		c.congestion.OnRecovered(now, 0)
+	}
 }

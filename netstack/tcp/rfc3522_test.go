@@ -253,3 +253,29 @@ func TestDsackTooLate(t *testing.T) {
 		require.Zero(t, h.c.Info().SpuriousRecoveries)
 	})
 }
+
+// RFC 4015: nothing was lost, and the controller does not hear of losses after the
+// reduction was taken back, or BBR would take them from the window once more.
+func TestEifelForgetsLosses(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.sacking()
+		h.cfg.Congestion = func() congestion.Controller { return new(congestion.BBR) }
+		h.stamping().to(tcp.StateEstablished)
+		h.write(pattern(10 * h.mss()))
+		h.all()
+		h.advance(20 * time.Millisecond) // they are paced
+		for h.c.Info().Outstanding < 5*h.mss() {
+			_, ok := h.next(roundTrip)
+			require.True(t, ok)
+		}
+		window, before := h.cwnd(), h.tsVal
+		for h.c.Info().Timeouts == 0 {
+			_, ok := h.next(time.Minute)
+			require.True(t, ok)
+		}
+		h.advance(50 * time.Millisecond)
+		h.ackEcho(1, before)
+		require.EqualValues(t, 1, h.c.Info().SpuriousRecoveries)
+		require.GreaterOrEqual(t, h.cwnd(), window)
+	})
+}

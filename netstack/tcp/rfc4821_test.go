@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack/clock"
 	"smolnet/netstack/congestion"
 	"smolnet/netstack/tcp"
 )
@@ -455,4 +456,30 @@ func TestLimitEndsWithinWindow(t *testing.T) {
 		require.True(t, ok)
 		require.Len(t, s.data, smallMSS+100)
 	}
+}
+
+// A lossSpy is Reno, and counts the bytes that it hears to be lost.
+type lossSpy struct {
+	congestion.Reno
+	lost int
+}
+
+func (s *lossSpy) OnAck(now clock.Time, a congestion.Ack) {
+	s.lost += a.Lost
+	s.Reno.OnAck(now, a)
+}
+
+// RFC 4821 4: what is sent again because it is too big is no loss to the controller.
+func TestTooBigIsNoLoss(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		s := new(lossSpy)
+		h.cfg.Congestion = func() congestion.Controller { return s }
+		h.sacking().to(tcp.StateEstablished)
+		require.Len(t, h.flight(4), 4)
+		h.c.LimitMTU(h.now, smallMTU, 0)
+		require.NotEmpty(t, h.all())
+		h.advance(roundTrip)
+		h.ack(ethMSS)
+		require.Zero(t, s.lost)
+	})
 }

@@ -205,7 +205,7 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 	c.search.proved = c.search.proved || rec.len() >= c.snd.mss
 	if !rec.has(recordRepeats) {
 		a.original = a.original || !rec.end.After(c.recovery.end)
-		if rec.sent > a.rtt {
+		if rec.sent > a.rtt && !rec.has(recordJoined) {
 			a.rtt = rec.sent
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Conn) retransmitTimeout(now clock.Time) {
 		// RFC 9293 SHLD-17, 3.8.6: a sender "SHOULD NOT time out the
 		// connection if data beyond the right window edge is not
 		// acknowledged"; MUST-35: a window that shrank to nothing is probed.
-		c.rewind()
+		c.rewind(now)
 		return
 	}
 	if limit := c.retryLimit(); limit >= 0 && int(c.retries) >= limit {
@@ -133,6 +133,7 @@ func (c *Conn) loseAll(now clock.Time) {
 	}
 	c.stopProbe()
 	c.timers[timerLoss] = 0
+	c.timers[timerPace] = 0 // a time-out later than the rate would have it
 	c.markAllLost()
 	v.phase = congestion.Timeout
 	v.end = c.snd.nxt

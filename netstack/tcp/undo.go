@@ -85,6 +85,7 @@ func (c *Conn) undo(now clock.Time) {
 			b.mark(rec, rec.flags&^recordLost)
 		}
 	}
+	c.rate.lost = 0 // nor does the controller hear of it
 	v.phase = congestion.Open
 	v.resend, v.reduced, v.stamped, v.frto = false, false, false, frtoOff
 	c.snd.dupAcks, c.snd.left = 0, 0
