@@ -566,11 +566,11 @@ func TestECNSuperSegment(t *testing.T) {
 	h.room = 64 << 10
 	h.toECN()
 	n := h.open(20)
-	segs := h.flight(2)
+	h.flight(2)
 	h.advance(roundTrip)
 	n += 2 * ethMSS
 	h.echo(n)
-	segs = h.flight(20)
+	segs := h.flight(20)
 	require.Greater(t, len(segs), 1)
 	require.True(t, segs[0].Flags.Has(CWR))
 	require.Len(t, segs[0].data, ethMSS)

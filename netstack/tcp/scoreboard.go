@@ -35,7 +35,6 @@ type arrival struct {
 	delivered int        // bytes known to have arrived for the first time
 	dsack     span       // what arrived twice, RFC 2883; empty: nothing
 	original  bool       // something arrived that was sent only once
-	fresh     bool       // something that was sent only once arrived without a SACK having told of it
 	newest    clock.Time // when the newest transmission of what arrived was sent
 	newestEnd Seq
 	rtt       clock.Time // when the newest of what was sent once was sent; zero: no measure
