@@ -5,6 +5,7 @@ package core_test
 // Not with the race detector, under which sync.Pool forgets on purpose.
 
 import (
+	"math/bits"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,11 @@ func TestCookieAllocations(t *testing.T) {
 				}
 			}
 			run()
-			require.Zero(t, testing.AllocsPerRun(1000, run))
+			most := 0.0
+			if bits.UintSize == 32 {
+				most = 1 // atomic operations on 64 bits are calls there, and what they are done on escapes
+			}
+			require.LessOrEqual(t, testing.AllocsPerRun(1000, run), most)
 			require.NotZero(t, h.c.Stats().TCPCookiesSent)
 		})
 	}

@@ -166,17 +166,29 @@ func (f *fastOpens) room(now clock.Time, limit int) bool {
 // dialFast begins an active open with Fast Open, or leaves it to the first Write if
 // there is a cookie.
 func (s *TCP) dialFast(now clock.Time) {
-	if fo, ok := s.core.fast.lookup(now, s.fastPath()); ok && fo.Cookie.Len > 0 {
+	fo, ok := s.core.fast.lookup(now, s.fastPath())
+	if ok && fo.Cookie.Len > 0 {
 		s.status.Store(statusDeferred)
 		return
 	}
-	s.fast = true
+	s.fast = ok
 	s.begin(now)
 }
 
 func (s *TCP) fastPath() fastPath {
 	id := s.conn.ID()
 	return fastPath{id.Local.Addr(), id.Remote}
+}
+
+// beginDeferred sends the SYN that has waited for the user. The way there may be
+// another one by now, or none.
+func (s *TCP) beginDeferred(now clock.Time) {
+	s.status.Store(s.status.Load() &^ statusDeferred)
+	if s.path.gen != s.core.gen {
+		s.reroute(now)
+	}
+	s.fast = true
+	s.begin(now)
 }
 
 // begin sends the SYN of a socket that was dialed.
@@ -190,19 +202,14 @@ func (s *TCP) begin(now clock.Time) {
 		c.timeWait.forget(old)
 		c.stats.TCPTimeWaitReused++
 	}
-	if st := s.status.Load(); st&statusDeferred != 0 {
-		s.status.Store(st &^ statusDeferred)
-		s.fast = true
-	}
 	if s.fast {
-		fo, ok := c.fast.lookup(now, s.fastPath())
-		if s.fast = ok; ok {
-			s.conn.ConnectFast(now, iss, mtu, fo)
-			s.recallMTU(now)
-			return
-		}
+		// If it has failed with others since the user dialed, a cookie is asked for:
+		// what was written must not be forgotten, as Conn.Connect has Close do.
+		fo, _ := c.fast.lookup(now, s.fastPath())
+		s.conn.ConnectFast(now, iss, mtu, fo)
+	} else {
+		s.conn.Connect(now, iss, mtu)
 	}
-	s.conn.Connect(now, iss, mtu)
 	s.recallMTU(now)
 }
 

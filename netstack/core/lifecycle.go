@@ -58,7 +58,7 @@ func (c *Core) Close(now clock.Time) {
 	for _, s := range slices.Collect(c.tcp.conns.all()) {
 		s.failed = errno.Closed
 		if s.Deferred() {
-			s.begin(now) // or there is nothing to abort
+			s.beginDeferred(now) // or there is nothing to abort
 		}
 		s.conn.Abort(now)
 		s.collect(now)

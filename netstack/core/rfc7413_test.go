@@ -491,45 +491,6 @@ func TestFastOpenReset(t *testing.T) {
 	}
 }
 
-// SYNs that come again are answered, and do not use up the patience with the peer.
-func TestFastOpenSynAgain(t *testing.T) {
-	w, h, srv, cookie := fastServer(t)
-	w.in(h, fastSyn(h, 2, cookie, "hello"))
-	iss := h.one().tcp.Seq
-	for range 8 {
-		w.in(h, fastSyn(h, 2, cookie, "hello"))
-		again := h.one()
-		require.Equal(t, wire.SYN|wire.ACK, again.tcp.Flags)
-		require.False(t, again.tcp.Options.HasFastOpen)
-	}
-	w.pass(20 * time.Second)
-	require.Equal(t, errno.OK, srv.conns[0].Err())
-	w.in(h, fromX(h, 2, 106, iss+1, wire.ACK, "more"))
-	got, _ := readAll(srv.conns[0])
-	require.Equal(t, "hellomore", got)
-}
-
-// A user who hangs up before the peer has shown its face frees no place at once either.
-func TestFastOpenHungUp(t *testing.T) {
-	for name, end := range map[string]func(*core.TCP){"unread": (*core.TCP).Close, "abort": (*core.TCP).Abort} {
-		t.Run(name, func(t *testing.T) {
-			w, h, srv, cookie := fastServer(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.FastOpenPending = 1 })
-			w.in(h, fastSyn(h, 10, cookie, "hello"))
-			require.Len(t, srv.conns, 1)
-			end(srv.conns[0])
-			w.run()
-			require.Zero(t, h.c.Stats().Connections)
-			w.in(h, fastSyn(h, 11, cookie, "hello"))
-			require.Len(t, srv.conns, 1)
-			require.Equal(t, uint64(1), h.c.Stats().TCPFastOpenOverflow)
-			w.pass(time.Minute)
-			w.know(h, x4)
-			w.in(h, fastSyn(h, 12, cookie, "hello"))
-			require.Len(t, srv.conns, 2)
-		})
-	}
-}
-
 // Who does not see our SYN-ACK gets nowhere with text after the SYN.
 func TestFastOpenBlind(t *testing.T) {
 	w, h, srv, cookie := fastServer(t)

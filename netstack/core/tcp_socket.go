@@ -354,7 +354,10 @@ func (s *TCP) attend(now clock.Time) {
 	want := intent(s.intent.Load())
 	fresh := want &^ s.applied
 	if s.awaited(fresh) {
-		s.begin(now)
+		s.beginDeferred(now)
+		if s.path.ifc == nil {
+			s.unreachable(now, errno.NetUnreach)
+		}
 	}
 	s.applied |= fresh
 	if s.attached {
