@@ -21,7 +21,7 @@ type TCPInfo struct {
 	// Round-trip times. Zero before the first measurement.
 	RTT    time.Duration // smoothed, RFC 6298
 	RTTVar time.Duration // its variation
-	MinRTT time.Duration // the least one
+	MinRTT time.Duration // the least one of the last five minutes
 
 	RTO     time.Duration // when what is out is sent again, if nothing comes back; with Backoff
 	Backoff int           // how often the RTO was doubled since the last measurement

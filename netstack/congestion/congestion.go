@@ -141,7 +141,7 @@ type Ack struct {
 
 	RTT    time.Duration // measured by this acknowledgment; zero: not measured
 	SRTT   time.Duration // smoothed, RFC 6298
-	MinRTT time.Duration // least of the connection
+	MinRTT time.Duration // least of the last minutes
 
 	// Delivery rate, draft-cheng-iccrg-delivery-rate-estimation-02 3: Rate bytes per
 	// second were delivered over RateInterval, zero: no sample. AppLimited: the

@@ -49,7 +49,7 @@ func (c *Conn) acceptHandshake(now clock.Time, s *segment) {
 	c.snd.una, c.snd.nxt = s.ack, s.ack
 	c.takeWindow(s)
 	if rtt > 0 {
-		c.rtt.sample(rtt, c.cfg.rtoBounds())
+		c.rtt.sample(now, rtt, c.cfg.rtoBounds())
 	}
 	c.established(now, rtt)
 }
@@ -84,7 +84,7 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	}
 	if a.rtt.IsSet() {
 		rtt = max(now.Sub(a.rtt), 1)
-		c.rtt.noteLeast(rtt)
+		c.rtt.noteLeast(now, rtt)
 	}
 	c.noteDsack(&a)
 	c.probeAcked(now, s, &a)
@@ -245,7 +245,7 @@ func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
 		}
 	}
 	if rtt > 0 {
-		c.rtt.sample(rtt, c.cfg.rtoBounds())
+		c.rtt.sample(now, rtt, c.cfg.rtoBounds())
 	}
 	return rtt
 }

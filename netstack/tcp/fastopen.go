@@ -222,7 +222,7 @@ func (c *Conn) acceptFastAck(now clock.Time, s *segment) (Action, wire.Drop) {
 		return ActionReset, wire.DropBadAck
 	}
 	if rtt := c.rtt.acked(now, c.snd.iss+1); rtt > 0 {
-		c.rtt.sample(rtt, c.cfg.rtoBounds())
+		c.rtt.sample(now, rtt, c.cfg.rtoBounds())
 	}
 	c.fast = nil
 	c.synAckDue = false

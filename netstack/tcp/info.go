@@ -13,7 +13,7 @@ type Info struct {
 
 	// Round trips. Zero before the first measurement.
 	RTT, RTTVar time.Duration // smoothed, and its variation: RFC 6298
-	MinRTT      time.Duration
+	MinRTT      time.Duration // of the last five minutes
 	RTO         time.Duration // with its present back-off
 	Backoff     int           // how often the RTO was doubled
 

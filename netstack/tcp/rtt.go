@@ -21,10 +21,11 @@ type rtoBounds struct {
 // round trip: RFC 7323 4.2, more measurements would shorten its memory.
 type estimator struct {
 	srtt, rttvar time.Duration // zero before the first sample
-	min          time.Duration // least sample so far
+	min          time.Duration // least sample of the last leastMinutes
 	rto          time.Duration // without back-off
 	backoff      uint8         // doublings since the last sample
 	timing       bool          // timedSeq and timedAt hold
+	minMinute    uint16        // of the clock, in which min was measured last
 	timedSeq     Seq           // an acknowledgment from here on ends the timing
 	timedAt      clock.Time
 }
@@ -32,8 +33,12 @@ type estimator struct {
 // maxBackoff is enough to take any RTO to its upper bound.
 const maxBackoff = 16
 
+// leastMinutes is for how long the least sample holds. RFC 8985 6.2 step 1: it should
+// "adapt when migrating to significantly longer paths". Linux has the same time.
+const leastMinutes = 5
+
 // sample takes a measurement, RFC 6298 2.2 to 2.5. It ends the back-off.
-func (e *estimator) sample(r time.Duration, b rtoBounds) {
+func (e *estimator) sample(now clock.Time, r time.Duration, b rtoBounds) {
 	r = max(r, 1)
 	if e.srtt == 0 {
 		e.srtt, e.rttvar = r, r/2
@@ -46,7 +51,7 @@ func (e *estimator) sample(r time.Duration, b rtoBounds) {
 		e.rttvar += (diff - e.rttvar) / 4
 		e.srtt += (r - e.srtt) / 8
 	}
-	e.noteLeast(r)
+	e.noteLeast(now, r)
 	// RFC 6298 2.4 rounds up to one second. Two tenths of it are what the
 	// field uses since the clocks are better than those of 1988.
 	e.rto = min(max(e.srtt+max(b.granularity, 4*e.rttvar), b.min), b.max)
@@ -54,9 +59,10 @@ func (e *estimator) sample(r time.Duration, b rtoBounds) {
 }
 
 // noteLeast takes a measurement that may be the least one yet, and nothing else.
-func (e *estimator) noteLeast(r time.Duration) {
-	if e.min == 0 || r < e.min {
-		e.min = r
+func (e *estimator) noteLeast(now clock.Time, r time.Duration) {
+	minute := uint16(now / clock.Time(time.Minute))
+	if e.min == 0 || r <= e.min || minute-e.minMinute > leastMinutes {
+		e.min, e.minMinute = r, minute
 	}
 }
 

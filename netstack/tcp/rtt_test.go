@@ -32,7 +32,7 @@ func TestEstimator(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var e estimator
 			for _, r := range c.samples {
-				e.sample(r, testBounds)
+				e.sample(1, r, testBounds)
 			}
 			require.Equal(t, c.srtt, e.srtt)
 			require.Equal(t, c.rttvar, e.rttvar)
@@ -48,7 +48,7 @@ func TestEstimatorGranularity(t *testing.T) {
 	b.granularity = 15 * ms
 	var e estimator
 	for range 200 {
-		e.sample(300*ms, b)
+		e.sample(1, 300*ms, b)
 	}
 	require.Less(t, e.rttvar, ms)
 	require.Equal(t, e.srtt+15*ms, e.rto)
@@ -58,12 +58,12 @@ func TestEstimatorGranularity(t *testing.T) {
 // before after a measurement.
 func TestBackOff(t *testing.T) {
 	var e estimator
-	e.sample(100*ms, testBounds)
+	e.sample(1, 100*ms, testBounds)
 	for _, want := range []time.Duration{300 * ms, 600 * ms, 1200 * ms, 2400 * ms, 4800 * ms, 9600 * ms, 19200 * ms, 38400 * ms, 60 * time.Second, 60 * time.Second} {
 		require.Equal(t, want, e.current(testBounds))
 		e.backoff++
 	}
-	e.sample(100*ms, testBounds)
+	e.sample(1, 100*ms, testBounds)
 	require.Less(t, e.current(testBounds), 300*ms)
 
 	require.Equal(t, 5*time.Second, backOff(5*time.Second, maxBackoff, 2*time.Second), "never less than it was")
@@ -95,4 +95,24 @@ func TestTiming(t *testing.T) {
 	e.start(at, 5)
 	require.Zero(t, e.acked(at.Add(ms), 0xffff_ff00))
 	require.Positive(t, e.acked(at, 5), "a round trip takes time")
+}
+
+// RFC 8985 6.2 step 1: the least round-trip time rises when the path has become longer,
+// and falls at once.
+func TestLeastRoundTripOfRecentTime(t *testing.T) {
+	var e estimator
+	const start clock.Time = 1
+	for _, c := range []struct {
+		after, sample, least time.Duration
+	}{
+		{0, 10 * ms, 10 * ms},
+		{time.Minute, 100 * ms, 10 * ms},
+		{2 * time.Minute, 10 * ms, 10 * ms}, // that holds from here on
+		{(2 + leastMinutes) * time.Minute, 100 * ms, 10 * ms},
+		{(3 + leastMinutes) * time.Minute, 100 * ms, 100 * ms},
+		{(3+leastMinutes)*time.Minute + 1, 90 * ms, 90 * ms},
+	} {
+		e.sample(start.Add(c.after), c.sample, testBounds)
+		require.Equal(t, c.least, e.min, "%+v", c)
+	}
 }

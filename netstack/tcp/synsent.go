@@ -41,7 +41,7 @@ func (c *Conn) receiveSynSent(now clock.Time, s *segment) (Action, wire.Drop) {
 	rtt := c.rtt.acked(now, s.ack)
 	c.snd.una, c.snd.nxt = s.ack, s.ack
 	if rtt > 0 {
-		c.rtt.sample(rtt, c.cfg.rtoBounds())
+		c.rtt.sample(now, rtt, c.cfg.rtoBounds())
 	}
 	c.established(now, rtt)
 	c.ackNow = true
