@@ -279,8 +279,9 @@ func (c *TCP) delivered() bool {
 	done := true
 	_ = c.st.Do(func(*core.Core) {
 		switch c.s.Conn().State() {
-		case tcp.StateEstablished, tcp.StateCloseWait, tcp.StateFinWait1, tcp.StateClosing, tcp.StateLastAck:
-			done = false
+		case tcp.StateFinWait2, tcp.StateTimeWait:
+		default: // CLOSED too, while the SYN waits for the user
+			done = c.s.Finished()
 		}
 	})
 	return done
