@@ -109,3 +109,31 @@ func TestFastOpenHungUp(t *testing.T) {
 		})
 	}
 }
+
+// With a full SYN queue a good cookie of Fast Open counts for nothing: a SYN cookie
+// answers, nothing is kept of the text, and that comes again at once.
+func TestFastOpenFlooded(t *testing.T) {
+	f := newFastPair(t, b4)
+	require.NoError(t, f.b.c.AddRoute(routeVia("10.0.0.0/8", a4)))
+	flood(f.world, f.b, 0, core.DefaultBacklog)
+	require.Equal(t, core.DefaultBacklog, f.b.c.Stats().HalfOpen)
+	c, _ := f.dial()
+	require.True(t, c.Deferred())
+	before := f.b.c.Stats().Memory
+	n, err := c.Write([]byte("request"))
+	require.NoError(t, err)
+	f.a.lose = func(frame []byte) bool { return isTCP(frame, wire.SYN|wire.ACK, wire.ACK) }
+	f.run()
+	st := f.b.c.Stats()
+	require.Equal(t, [3]uint64{1, 0, 0}, [3]uint64{st.TCPCookiesSent, st.TCPFastOpenAccepted, st.TCPCookiesAccepted})
+	require.Equal(t, before, st.Memory)
+	f.a.lose = nil
+	f.pass(500 * time.Millisecond)
+	require.True(t, c.Connected())
+	require.Len(t, f.srv.conns, 1)
+	got, _ := readAll(f.srv.conns[0])
+	require.Len(t, got, n)
+	f.drop(c)
+	c, _ = f.dial()
+	require.False(t, c.Deferred(), "the server has other things to do")
+}

@@ -89,6 +89,11 @@ func (l *Listener) config() *tcp.Config {
 
 // sendCookie answers a SYN that finds no place. Who is in TIME-WAIT waits: a cookie
 // is not sure to lie beyond the old connection's numbers (RFC 9293 MAY-2).
+//
+// A cookie of Fast Open does not help: who has a good one, from an address of his own,
+// could otherwise flood where nobody else gets in. RFC 7413 4.2.2 has the server fall
+// back to the usual handshake: the SYN alone is acknowledged, and the client sends its
+// text again with the answer. It costs it a round trip while the flood lasts.
 func (l *Listener) sendCookie(now clock.Time, in *inbound, h *wire.TCP, old *timeWait) wire.Drop {
 	c := l.core
 	if l.config().NoSynCookies || old != nil || l.hold != nil {
