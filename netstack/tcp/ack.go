@@ -292,6 +292,7 @@ func (c *Conn) updateWindow(now clock.Time, s *segment, news bool) {
 	c.takeWindow(s)
 	if closed && c.snd.wnd > 0 {
 		c.probe = probe{}
+		c.timers[timerProbe] = 0 // awaitWindow starts it for what the window is now
 		if c.outstanding() && !c.timers[timerRetransmit].IsSet() {
 			c.armRetransmit(now) // what the probes sent is ordinary data now
 		}

@@ -782,3 +782,43 @@ func TestInfoCounters(t *testing.T) {
 	require.EqualValues(t, 4*ethMSS, i.BytesSent)
 	require.NotEmpty(t, i.CongestionControl)
 }
+
+// RFC 9293 3.8.6.2.1, (4): a window that opens by less than is worth a segment is used
+// after the override timeout, however rarely it was probed while it was closed.
+func TestOverrideAfterProbes(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.to(tcp.StateEstablished)
+		h.write("hello")
+		h.all()
+		h.window = 0
+		h.in(TCP{Seq: 1, Ack: 6, Flags: ACK})
+		h.write(pattern(3000))
+		for range 8 {
+			_, ok := h.next(time.Minute)
+			require.True(t, ok)
+			h.in(TCP{Seq: 1, Ack: 6, Flags: ACK})
+		}
+		h.window = 500
+		h.in(TCP{Seq: 1, Ack: 7, Flags: ACK}) // it has taken the probe
+		got, ok := h.next(time.Second + tolerance)
+		require.True(t, ok)
+		require.Len(t, got.data, 500)
+	})
+}
+
+// A buffer that is smaller than the path's MTU has room for what is sent and no more,
+// with blocks of SACK as well.
+func TestSmallBuffer(t *testing.T) {
+	for room := 61; room <= ethMTU; room += 3 {
+		h := newHarness(t)
+		h.room = room
+		h.sacking().stamping().to(tcp.StateEstablished)
+		h.in(TCP{Seq: 11, Ack: 1, Flags: ACK}, "later")
+		h.in(TCP{Seq: 31, Ack: 1, Flags: ACK}, "and later")
+		h.write(pattern(3000))
+		for h.c.Info().Outstanding < 3000 {
+			_, ok := h.next(time.Minute)
+			require.True(t, ok)
+		}
+	}
+}

@@ -30,7 +30,7 @@ func (c *Conn) Send(now clock.Time, b []byte) (Segment, bool) {
 	if first := c.timers.earliest(); first.Due(now) {
 		c.runTimers(now)
 	}
-	if len(b) < wire.TCPMaxLen {
+	if len(b) <= wire.TCPMaxLen {
 		return Segment{}, false
 	}
 	seg, ok := c.send(now, b)
@@ -233,8 +233,15 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 	return c.sendRange(now, b, seq, c.repeat(now, i, r.at(i).len())), true
 }
 
-// segmentRoom returns how much payload the next segment can have.
-func (c *Conn) segmentRoom(b []byte) int { return min(c.snd.mss, len(b)-c.headerLen()) }
+// segmentRoom returns how much payload the next segment can have. In a buffer that takes
+// less than the path, SACKs find room for themselves before data does.
+func (c *Conn) segmentRoom(b []byte) int {
+	room := len(b) - c.headerLen()
+	if room < c.snd.mss {
+		return room - c.sackLen(0)
+	}
+	return c.snd.mss
+}
 
 // sendData sends what is next: new data and the FIN.
 func (c *Conn) sendData(now clock.Time, b []byte) (Segment, bool) {
