@@ -692,3 +692,34 @@ func TestProbeAfterSilence(t *testing.T) {
 		require.EqualValues(t, 1, h.c.Info().TailProbes)
 	}
 }
+
+// A slow controller paces a segment a second.
+type slow struct{ fixed }
+
+func (*slow) PacingRate() int64 { return ethMSS }
+
+// RFC 8985 7.3: a probe is previously unsent data, or the last segment. What was out when
+// the window shrank to nothing is neither, if it waits for its turn to be sent again.
+func TestProbeOfUnsentAgain(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.Congestion = func() congestion.Controller { return &slow{fixed{window: 10 * ethMSS}} }
+		h.sacking().to(tcp.StateEstablished)
+		require.Len(t, h.flight(2), 1)
+		s, ok := h.next(time.Second) // a probe
+		require.True(t, ok)
+		require.Equal(t, []int{1}, h.segs([]segment{s}))
+		h.window = 0
+		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+		s, ok = h.next(time.Minute)
+		require.True(t, ok)
+		require.Len(t, s.data, 1) // the window is probed
+		h.window = 65535
+		h.advance(2 * time.Second)
+		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+		h.wantSegs(0)
+		s, ok = h.next(time.Second / 2)
+		require.True(t, ok)
+		require.EqualValues(t, 2, h.c.Info().TailProbes)
+		require.Equal(t, []int{0}, h.segs([]segment{s}))
+	})
+}

@@ -207,7 +207,7 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 	}
 	k.probeOut = true
 	room := min(c.segmentRoom(b), int(s.wnd)-c.flight())
-	if n := min(c.dataEnd().Sub(s.nxt), room); n > 0 {
+	if n := min(c.dataEnd().Sub(s.nxt), room); n > 0 && !s.nxt.Before(s.max) {
 		k.probeRepeats = false
 		fin := s.finQueued && s.nxt.Add(n) == s.finSeq && n < room
 		seq := s.nxt
