@@ -62,6 +62,33 @@ func TestChallengeRate(t *testing.T) {
 	}
 }
 
+// The bound for all is one on challenge ACKs. Keep-alives of many connections, which are
+// segments outside of the window too, all have their answers (RFC 9293 3.8.4): their
+// senders would give up otherwise.
+func TestChallengeRateSparesKeepAlives(t *testing.T) {
+	const conns = 60
+	w, h := alone(t, func(c *core.Config, _ *core.InterfaceConfig) { c.Limits.ChallengeRate = 10 })
+	srv := h.listen(w.now, core.ListenOptions{Local: port(80)})
+	w.know(h, x4)
+	var iss [conns]uint32
+	for p := range uint16(conns) {
+		w.in(h, synFrom(h, x4, 1000+p, wire.TCPOptions{MSS: 1460}))
+		synAck := h.one().tcp
+		iss[p] = synAck.Seq
+		w.in(h, ackTo(h, 1000+p, &synAck, ""))
+		srv.l.Taken()
+		h.take()
+	}
+	for p := range uint16(conns) {
+		w.in(h, fromX(h, 1000+p, 100, iss[p]+1, wire.ACK, ""))
+	}
+	require.Len(t, h.take(), conns)
+	for range 50 { // but two ends that are confused do not go on for ever
+		w.in(h, fromX(h, 1000, 100, iss[0]+1, wire.ACK, ""))
+	}
+	require.Less(t, len(h.take()), 10)
+}
+
 // A dial takes the place of a connection in TIME-WAIT, once a second has passed, and
 // goes on with its numbers and timestamps.
 func TestDialTimeWait(t *testing.T) {

@@ -240,8 +240,10 @@ func (c *Conn) unacceptable(now clock.Time, s *segment, drop wire.Drop) wire.Dro
 
 // ackUnacceptable owes the acknowledgment that answers an unacceptable
 // segment. Data always gets one, as the last one may be lost; of the rest no
-// more than the limit, so that two confused ends cannot acknowledge each
-// other's acknowledgments for ever.
+// more than the connection's limit, so that two confused ends cannot acknowledge
+// each other's acknowledgments for ever. What all connections share is not for
+// these: keep-alives are among them (RFC 9293 3.8.4), and whose probes are not
+// answered gives up a connection that is well.
 func (c *Conn) ackUnacceptable(now clock.Time, s *segment) {
 	if len(s.payload) > 0 || s.has(wire.FIN) {
 		if end := s.seq.Add(s.len()); !end.After(c.rcv.nxt) && !s.has(wire.SYN) {
@@ -250,7 +252,11 @@ func (c *Conn) ackUnacceptable(now clock.Time, s *segment) {
 		c.ackNow = true
 		return
 	}
-	c.challengeAck(now)
+	if s.has(wire.SYN) {
+		c.challengeAck(now) // RFC 5961 4.2: wherever it lies
+	} else if c.challenges.allow(now) {
+		c.ackNow = true
+	}
 }
 
 // challengeAck owes an acknowledgment to a segment that may be an attacker's,
