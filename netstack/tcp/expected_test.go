@@ -222,7 +222,7 @@ func (w *twins) step() {
 // that has it and one that has not are the same in every field, and say the same.
 func TestExpectedSegmentsAreNoDifference(t *testing.T) {
 	taken := 0
-	for seed := range uint64(600) {
+	for seed := range uint64(250) {
 		w := newTwins(t, seed)
 		if seed%3 == 0 {
 			w.peer.Window = 0 // probes
@@ -233,5 +233,5 @@ func TestExpectedSegmentsAreNoDifference(t *testing.T) {
 		}
 		taken += w.taken
 	}
-	require.Greater(t, taken, 5000, "segments that took the short way")
+	require.Greater(t, taken, 2000, "segments that took the short way")
 }
