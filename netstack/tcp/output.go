@@ -214,6 +214,9 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	rec = r.at(i)
 	b.mark(rec, rec.flags&^recordProbe|recordResent|recordRepeats)
 	c.rate.stamp(now, rec, false)
+	if i > 0 {
+		c.joinRepeats(i)
+	}
 	pieces := c.pieces(n)
 	c.stats.retransmits += uint64(pieces)
 	c.rtt.resent(start)
@@ -221,6 +224,18 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	s.resentTo = maxSeq(s.resentTo, end)
 	c.noteRepeat(now, start, n)
 	return n
+}
+
+// joinRepeats has record number i, which was just sent again, be one with what was sent
+// again right before it: one transmission, as super-segments are.
+func (c *Conn) joinRepeats(i int) {
+	r := &c.board.records
+	before, rec := r.at(i-1), r.at(i)
+	if before.sent == rec.sent && before.order == rec.order-1 && before.flags == rec.flags {
+		before.end = rec.end
+		r.remove(i, i+1)
+		c.rate.order--
+	}
 }
 
 // sent takes note of a segment with n bytes of data that goes out, for the first time

@@ -334,9 +334,10 @@ func (c *Conn) nagle(n int) bool {
 	return n > 0 && (!c.noDelay && c.snd.small.After(c.snd.una) || c.crowded())
 }
 
-// crowded reports whether so many segments are out that another small one has to wait,
-// and grow. A congestion window counts bytes, and so is no bound on packets where they
-// are small: the path carries those as well.
+// crowded reports whether so many transmissions are out that another small segment has
+// to wait, and grow. A congestion window counts bytes, and so is no bound on packets where
+// they are small: the path carries those as well. Of what went out at one instant, a
+// record, the last segment alone may be small, so that records bound their number.
 func (c *Conn) crowded() bool {
 	return c.board.records.len() >= max(c.congestion.Window()/c.snd.mss, leastCrowd)
 }

@@ -284,3 +284,27 @@ func TestAckOfSuperFrame(t *testing.T) {
 		}
 	}
 }
+
+// What is sent again at one instant counts as one transmission, whether a device cuts it
+// or we do: a small segment behind it waits in neither case.
+func TestRepeatedSuperSegment(t *testing.T) {
+	const n = 20
+	for _, room := range []int{ethMTU, 64 << 10} {
+		h := newHarness(t)
+		h.room = room
+		h.cfg.NoDelay = true
+		h.cfg.Congestion = func() congestion.Controller { return &fixed{window: n * ethMSS} }
+		h.sacking().to(tcp.StateEstablished)
+		h.flight(n)
+		h.advance(roundTrip)
+		h.sack(0, blk{n - 1, n})
+		_, ok := h.next(roundTrip) // RACK waits for what is merely late
+		require.True(t, ok)
+		h.all()
+		require.EqualValues(t, n-1, h.c.Info().Retransmits)
+		h.write("small")
+		got := h.all()
+		require.Len(t, got, 1, "room %d", room)
+		require.Equal(t, "small", got[0].data)
+	}
+}
