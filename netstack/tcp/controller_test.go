@@ -260,3 +260,21 @@ func TestRepairEndsWithWindow(t *testing.T) {
 		require.Equal(t, shut, h.cwnd())
 	})
 }
+
+// What waits to be sent again is lost once, however often there is a time-out.
+func TestLossesCountOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		s := new(lossSpy)
+		h.cfg.Congestion = func() congestion.Controller { return s }
+		h.to(tcp.StateEstablished)
+		require.Len(t, h.flight(4), 4)
+		for h.c.Info().Timeouts < 2 {
+			_, ok := h.next(time.Minute)
+			require.True(t, ok)
+		}
+		h.all()
+		h.advance(roundTrip)
+		h.ack(4 * ethMSS)
+		require.Equal(t, 5*ethMSS, s.lost, "four, and the first once more")
+	})
+}

@@ -218,7 +218,7 @@ func (c *Conn) markLost(rec *record) {
 	b := &c.board
 	if rec.has(recordProbe) {
 		c.probeMissed()
-	} else {
+	} else if !rec.waits() {
 		c.rate.lost += rec.len()
 	}
 	b.mark(rec, rec.flags&^(recordResent|recordPartly|recordProbe)|recordLost)
