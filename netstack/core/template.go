@@ -88,7 +88,9 @@ func (t *template) put(ifc *Interface, b []byte, n int, ecn wire.ECN) {
 	}
 	binary.BigEndian.PutUint16(ip[ipv4TotalLenAt:], uint16(wire.IPv4Len+n))
 	binary.BigEndian.PutUint16(ip[ipv4SumAt:], ^fold32(t.header+uint32(n)+uint32(ecn))) // the TOS is the lower byte of a word
-	ip[ipv4TOSAt] |= byte(ecn)
+	if ecn != wire.NotECT {
+		ip[ipv4TOSAt] |= byte(ecn)
+	}
 	ifc.core.stats.IPv4Out++
 }
 
