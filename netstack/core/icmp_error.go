@@ -26,6 +26,7 @@ type unreachable struct {
 	mtu     int         // with tooBig: of the next link; zero: an old router that does not say
 	tooBig  bool
 	noReply bool // our own finding: the neighbour does not answer
+	noRoute bool // a router knows no way, RFC 6069 4
 }
 
 // unreachableNeighbor is what becomes of packets whose neighbour does not
@@ -50,6 +51,9 @@ const (
 	hardIPv6 = 1<<1 | 1<<4 | 1<<5 | 1<<6
 )
 
+// codeHostIPv4 is "host unreachable": that and 0, the network, are of routes.
+const codeHostIPv4 = 1
+
 // codesIPv6 are the codes of an ICMPv6 destination unreachable, RFC 4443 3.1.
 var codesIPv6 = [8]errno.Errno{
 	0: errno.NetUnreach, 1: errno.Acces, 2: errno.HostUnreach, 3: errno.HostUnreach,
@@ -64,7 +68,7 @@ func unreachableIPv4(h *wire.ICMP) unreachable {
 			return unreachable{tooBig: true, mtu: int(h.Rest & 0xffff)}
 		}
 		if int(h.Code) < len(codesIPv4) {
-			return unreachable{err: codesIPv4[h.Code], hard: hardIPv4>>h.Code&1 != 0}
+			return unreachable{err: codesIPv4[h.Code], hard: hardIPv4>>h.Code&1 != 0, noRoute: h.Code <= codeHostIPv4}
 		}
 	case wire.ICMPv4TimeExceeded:
 		return unreachable{err: errno.HostUnreach}
@@ -77,7 +81,7 @@ func unreachableIPv6(h *wire.ICMP) unreachable {
 	switch h.Type {
 	case wire.ICMPv6Unreachable:
 		if int(h.Code) < len(codesIPv6) {
-			return unreachable{err: codesIPv6[h.Code], hard: hardIPv6>>h.Code&1 != 0}
+			return unreachable{err: codesIPv6[h.Code], hard: hardIPv6>>h.Code&1 != 0, noRoute: h.Code == 0}
 		}
 	case wire.ICMPv6PacketTooBig:
 		return unreachable{tooBig: true, mtu: int(h.Rest)}
@@ -186,6 +190,9 @@ func (c *Core) deliverTCPError(now clock.Time, q *quote, u unreachable) wire.Dro
 		return s.lowerMTU(now, q, u.mtu)
 	}
 	s.conn.Unreachable(now, u.err)
+	if u.noRoute {
+		s.conn.NoRoute(now, tcp.Seq(seq))
+	}
 	s.collect(now)
 	s.enqueue()
 	return wire.DropNone
