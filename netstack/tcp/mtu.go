@@ -190,7 +190,7 @@ func (c *Conn) mostMTU() int { return min(int(c.search.limit), int(c.peerMSS)+wi
 // An outage looks the same. So the size that was in use is the first to be tried again.
 func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	m := &c.search
-	if int(c.retries) < c.holeTimeouts() || c.cfg.NoMTUProbing || a.original || !a.newest.IsSet() ||
+	if int(c.retries) < c.holeTimeouts() || c.cfg.NoMTUProbing || a.original || !a.last ||
 		c.recovery.phase != congestion.Timeout {
 		return
 	}

@@ -68,9 +68,7 @@ func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
 	if later := int32(rec.order - k.order); !k.sent.IsSet() || later > 0 || later == 0 && rec.end.After(k.end) {
 		k.sent, k.order, k.end, k.rtt = rec.sent, rec.order, rec.end, max(rtt, 1)
 	}
-	if rec.sent > a.newest || rec.sent == a.newest && rec.end.After(a.newestEnd) {
-		a.newest, a.newestEnd = rec.sent, rec.end
-	}
+	a.last = true
 }
 
 // echoOf reports whether the timestamp that came back is from before the record was

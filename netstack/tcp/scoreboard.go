@@ -35,8 +35,7 @@ type arrival struct {
 	delivered int        // bytes known to have arrived for the first time
 	dsack     span       // what arrived twice, RFC 2883; empty: nothing
 	original  bool       // something arrived that was sent only once
-	newest    clock.Time // when the newest transmission of what arrived was sent
-	newestEnd Seq
+	last      bool       // something arrived whose last transmission it is, as far as can be told
 	rtt       clock.Time // when the newest of what was sent once was sent; zero: no measure
 	echo      uint32     // with hasEcho: the timestamp that came back
 	hasEcho   bool
