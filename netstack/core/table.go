@@ -3,7 +3,6 @@ package core
 import (
 	"iter"
 	"math/bits"
-	"net/netip"
 
 	"smolnet/netstack/siphash"
 )
@@ -183,5 +182,5 @@ func (t *table[T]) all() iter.Seq[T] {
 
 // hashOf returns the hash of a 4-tuple.
 func (t *table[T]) hashOf(k *connKey) uint32 {
-	return uint32(siphash.Sum(&t.key, netip.AddrFrom16(k.local), netip.AddrFrom16(k.remote), k.localPort, k.remotePort))
+	return uint32(siphash.Table(&t.key, &k.local, &k.remote, k.localPort, k.remotePort))
 }

@@ -45,11 +45,54 @@ func TestSum(t *testing.T) {
 	require.Equal(t, Bytes(&k, make([]byte, tupleLen)), Sum(&k, netip.Addr{}, netip.IPv6Unspecified(), 0, 0))
 }
 
+// reference is SipHash-c-d as the paper defines it.
+func reference(k *Key, msg []byte, c, d int) uint64 {
+	s := start(k)
+	msg = append(append(msg, make([]byte, 7-len(msg)%8)...), byte(len(msg)))
+	for ; len(msg) > 0; msg = msg[8:] {
+		m := binary.LittleEndian.Uint64(msg)
+		s.v3 ^= m
+		for range c {
+			s = s.round()
+		}
+		s.v0 ^= m
+	}
+	s.v2 ^= 0xff
+	for range d {
+		s = s.round()
+	}
+	return s.v0 ^ s.v1 ^ s.v2 ^ s.v3
+}
+
+func TestTable(t *testing.T) {
+	k := Key{1, 2, 3}
+	require.Equal(t, Bytes(&k, []byte("reference")), reference(&k, []byte("reference"), 2, 4))
+	for _, tt := range []struct {
+		a, b string
+		skip int // bytes of each address that are left out
+	}{
+		{"192.0.2.1:80", "198.51.100.7:49152", 12},
+		{"0.0.0.0:0", "255.255.255.255:65535", 12},
+		{"[2001:db8::1]:443", "[2001:db8::2]:65535", 0},
+		{"[::]:443", "[::192.0.2.1]:65535", 0},
+		{"192.0.2.1:443", "[2001:db8::2]:1", 0},
+	} {
+		a, b := netip.MustParseAddrPort(tt.a), netip.MustParseAddrPort(tt.b)
+		x, y := a.Addr().As16(), b.Addr().As16()
+		in := append(append([]byte{}, x[tt.skip:]...), y[tt.skip:]...)
+		in = binary.LittleEndian.AppendUint16(in, a.Port())
+		in = binary.LittleEndian.AppendUint16(in, b.Port())
+		require.Equal(t, reference(&k, in, 1, 3), Table(&k, &x, &y, a.Port(), b.Port()), "%s %s", tt.a, tt.b)
+	}
+}
+
 func TestAllocs(t *testing.T) {
 	k := Key{1}
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	var sum uint64
 	require.Zero(t, testing.AllocsPerRun(100, func() { sum += Sum(&k, a, b, 1, 2) }))
+	x, y := a.As16(), b.As16()
+	require.Zero(t, testing.AllocsPerRun(100, func() { sum += Table(&k, &x, &y, 1, 2) }))
 }
 
 func BenchmarkSum(b *testing.B) {
@@ -58,6 +101,16 @@ func BenchmarkSum(b *testing.B) {
 	var sum uint64
 	for b.Loop() {
 		sum += Sum(&k, x, y, 80, 49152)
+	}
+	_ = sum
+}
+
+func BenchmarkTable(b *testing.B) {
+	k := Key{1}
+	x, y := netip.MustParseAddr("192.0.2.1").As16(), netip.MustParseAddr("198.51.100.7").As16()
+	var sum uint64
+	for b.Loop() {
+		sum += Table(&k, &x, &y, 80, 49152)
 	}
 	_ = sum
 }
