@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"smolnet/netstack"
@@ -16,24 +17,24 @@ import (
 // there is no error; errors are those that package net wraps in a *net.OpError.
 //
 // Addresses of a name are in the order of RFC 6724 as seen from st: the best
-// first.
+// first. r answers for names; nil is one that [Resolver] makes if there are any.
 func Resolve(ctx context.Context, st *netstack.Stack, r *net.Resolver, network, address string) ([]netip.AddrPort, error) {
 	if !knownNetwork(network) {
 		return nil, net.UnknownNetworkError(network)
 	}
-	host, port := address, 0
+	host, port := address, uint16(0)
 	if address != "" && !strings.HasPrefix(network, "ping") {
 		var service string
 		var err error
 		if host, service, err = net.SplitHostPort(address); err != nil {
 			return nil, err
 		}
-		if port, err = r.LookupPort(ctx, network, service); err != nil {
+		if port, err = lookupPort(ctx, st, r, network, service); err != nil {
 			return nil, err
 		}
 	}
 	if host == "" {
-		return []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, uint16(port))}, nil
+		return []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, port)}, nil
 	}
 	ips, err := lookup(ctx, st, r, host)
 	if err != nil {
@@ -42,13 +43,22 @@ func Resolve(ctx context.Context, st *netstack.Stack, r *net.Resolver, network, 
 	var addrs []netip.AddrPort
 	for _, ip := range ips {
 		if ip = ip.Unmap(); Suits(network, ip) {
-			addrs = append(addrs, netip.AddrPortFrom(ip, uint16(port)))
+			addrs = append(addrs, netip.AddrPortFrom(ip, port))
 		}
 	}
 	if len(addrs) == 0 {
 		return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
 	}
 	return addrs, nil
+}
+
+// lookupPort returns a service's port. For a number it needs no resolver.
+func lookupPort(ctx context.Context, st *netstack.Stack, r *net.Resolver, network, service string) (uint16, error) {
+	if n, err := strconv.ParseUint(service, 10, 16); err == nil {
+		return uint16(n), nil
+	}
+	port, err := orResolver(r, st).LookupPort(ctx, network, service)
+	return uint16(port), err
 }
 
 // lookup returns what host says if it is a literal address, and what the
@@ -61,12 +71,20 @@ func lookup(ctx context.Context, st *netstack.Stack, r *net.Resolver, host strin
 		}
 		return []netip.Addr{ip}, nil
 	}
-	ips, err := r.LookupNetIP(ctx, "ip", host)
+	ips, err := orResolver(r, st).LookupNetIP(ctx, "ip", host)
 	if err != nil || len(ips) < 2 {
 		return ips, err
 	}
 	// Go's resolver has sorted by what the machine can reach, not the stack.
 	return st.SortAddrs(ips), nil
+}
+
+// orResolver returns r, or a new resolver in the place of nil.
+func orResolver(r *net.Resolver, st *netstack.Stack) *net.Resolver {
+	if r == nil {
+		r = Resolver(st)
+	}
+	return r
 }
 
 // Suits reports whether a network's name allows addresses of a's family.

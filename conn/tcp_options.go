@@ -163,8 +163,9 @@ func KeepAlive(cfg tcp.Config, idle time.Duration, config net.KeepAliveConfig) *
 	default:
 		k.Idle = 0
 	}
-	cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount = k.Idle, k.Interval, k.Count
-	return &cfg
+	changed := cfg // not cfg itself, which would then be on the heap for a nil, too
+	changed.KeepAliveIdle, changed.KeepAliveInterval, changed.KeepAliveCount = k.Idle, k.Interval, k.Count
+	return &changed
 }
 
 // SetReadBuffer sets how many bytes may have arrived without being read, which

@@ -19,12 +19,6 @@ const (
 	minShare = 2 * time.Second
 )
 
-// An attempt is one call of DialContext, whose name has been resolved.
-type attempt struct {
-	d                *Dialer
-	network, address string
-}
-
 // A result is what became of trying the addresses of one family.
 type result struct {
 	c       net.Conn
@@ -36,19 +30,26 @@ type result struct {
 // succeeded after the FallbackDelay or fails sooner, those of the other family
 // beside them. The first connection wins; the error is that of the first
 // family.
-func (a *attempt) parallel(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+func (d *Dialer) parallel(ctx context.Context, network string, addrs []netip.AddrPort) (net.Conn, error) {
 	primaries, fallbacks := partition(addrs)
 	if len(fallbacks) == 0 {
-		return a.serial(ctx, primaries)
+		return d.serial(ctx, network, primaries)
 	}
+	return d.race(ctx, network, primaries, fallbacks)
+}
+
+// race is parallel for addresses of both families. Its goroutines may outlive the
+// call and use a copy: for the many dials without a race no Dialer need be on the heap.
+func (d *Dialer) race(ctx context.Context, network string, primaries, fallbacks []netip.AddrPort) (net.Conn, error) {
+	own := *d
 	// The loser is told to give up, and closes what it may have got already.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan result)
 	won := make(chan struct{})
 	defer close(won)
-	race := func(primary bool, addrs []netip.AddrPort) {
-		c, err := a.serial(ctx, addrs)
+	try := func(primary bool, addrs []netip.AddrPort) {
+		c, err := own.serial(ctx, network, addrs)
 		select {
 		case results <- result{c, err, primary}:
 		case <-won:
@@ -57,19 +58,19 @@ func (a *attempt) parallel(ctx context.Context, addrs []netip.AddrPort) (net.Con
 			}
 		}
 	}
-	delay := a.d.FallbackDelay
+	delay := d.FallbackDelay
 	if delay == 0 {
 		delay = defaultFallbackDelay
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
-	go race(true, primaries)
+	go try(true, primaries)
 	running := 1
 	var primaryErr error
 	for {
 		select {
 		case <-timer.C:
-			go race(false, fallbacks)
+			go try(false, fallbacks)
 			running++
 			fallbacks = nil
 		case r := <-results:
@@ -105,17 +106,17 @@ func partition(addrs []netip.AddrPort) (primaries, fallbacks []netip.AddrPort) {
 
 // serial tries one address after the other, each with a fair share of the time
 // that is left. The error is that of the first one.
-func (a *attempt) serial(ctx context.Context, addrs []netip.AddrPort) (net.Conn, error) {
+func (d *Dialer) serial(ctx context.Context, network string, addrs []netip.AddrPort) (net.Conn, error) {
 	var first error
 	for i, addr := range addrs {
 		err := ctx.Err()
 		if err == nil {
 			var c net.Conn
-			if c, err = a.single(ctx, addr, len(addrs)-i); err == nil {
+			if c, err = d.single(ctx, network, addr, len(addrs)-i); err == nil {
 				return c, nil
 			}
 		} else {
-			err = a.fail(addr, err)
+			err = d.fail(network, addr, err)
 		}
 		if first == nil {
 			first = err
@@ -126,34 +127,34 @@ func (a *attempt) serial(ctx context.Context, addrs []netip.AddrPort) (net.Conn,
 
 // single dials one address, which may use its share of the time until ctx's
 // deadline.
-func (a *attempt) single(ctx context.Context, addr netip.AddrPort, sharers int) (c net.Conn, err error) {
+func (d *Dialer) single(ctx context.Context, network string, addr netip.AddrPort, sharers int) (c net.Conn, err error) {
 	if deadline, ok := ctx.Deadline(); ok && sharers > 1 {
 		left := time.Until(deadline)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, min(left, max(left/time.Duration(sharers), minShare)))
 		defer cancel()
 	}
-	local, err := localAddr(a.network, a.d.LocalAddr)
+	local, err := localAddr(network, d.LocalAddr)
 	if err != nil {
-		return nil, a.fail(addr, err)
+		return nil, d.fail(network, addr, err)
 	}
-	switch family(a.network) {
+	switch family(network) {
 	case "tcp":
-		c, err = a.d.dialTCP(ctx, a.network, local, addr)
+		c, err = d.dialTCP(ctx, network, local, addr)
 	case "udp":
-		c, err = a.d.dialUDP(ctx, a.network, local, addr)
+		c, err = d.dialUDP(ctx, network, local, addr)
 	default:
-		c, err = a.d.dialPing(ctx, a.network, local.Addr(), addr.Addr())
+		c, err = d.dialPing(ctx, network, local.Addr(), addr.Addr())
 	}
 	if err != nil {
-		return nil, a.fail(addr, err) // c is an interface with a nil pointer
+		return nil, d.fail(network, addr, err) // c is an interface with a nil pointer
 	}
 	return c, nil
 }
 
-func (a *attempt) fail(addr netip.AddrPort, err error) error {
+func (d *Dialer) fail(network string, addr netip.AddrPort, err error) error {
 	var to net.Addr
-	switch family(a.network) {
+	switch family(network) {
 	case "tcp":
 		to = net.TCPAddrFromAddrPort(addr)
 	case "udp":
@@ -161,7 +162,7 @@ func (a *attempt) fail(addr netip.AddrPort, err error) error {
 	default:
 		to = ipAddr(addr.Addr())
 	}
-	return conn.OpError("dial", "connect", a.network, a.d.LocalAddr, to, err)
+	return conn.OpError("dial", "connect", network, d.LocalAddr, to, err)
 }
 
 // dialTCP opens one connection.

@@ -105,11 +105,10 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, conn.OpError("dial", "", network, nil, nil, err)
 	}
-	a := attempt{d: d, network: network, address: address}
-	if d.FallbackDelay >= 0 && network == "tcp" {
-		return a.parallel(ctx, addrs)
+	if d.FallbackDelay >= 0 && network == "tcp" && len(addrs) > 1 {
+		return d.parallel(ctx, network, addrs)
 	}
-	return a.serial(ctx, addrs)
+	return d.serial(ctx, network, addrs)
 }
 
 // DialTCP connects to raddr on network "tcp", "tcp4" or "tcp6". An invalid
@@ -196,18 +195,14 @@ func (d *Dialer) resolve(ctx context.Context, network, address string) ([]netip.
 	if err != nil {
 		return nil, err
 	}
-	r := d.Resolver
-	if r == nil {
-		r = conn.Resolver(st)
-	}
 	if address == "" {
 		// Package net knows the network first, then misses the address.
-		if _, err := conn.Resolve(ctx, st, r, network, ":0"); err != nil {
+		if _, err := conn.Resolve(ctx, st, d.Resolver, network, ":0"); err != nil {
 			return nil, err
 		}
 		return nil, errMissingAddress
 	}
-	addrs, err := conn.Resolve(ctx, st, r, network, address)
+	addrs, err := conn.Resolve(ctx, st, d.Resolver, network, address)
 	if err != nil || d.LocalAddr == nil {
 		return addrs, err
 	}

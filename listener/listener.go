@@ -149,11 +149,7 @@ func (cfg *Config) resolve(ctx context.Context, network, address string) (netip.
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	r := cfg.Resolver
-	if r == nil {
-		r = conn.Resolver(stacks[0])
-	}
-	addrs, err := conn.Resolve(ctx, stacks[0], r, network, address)
+	addrs, err := conn.Resolve(ctx, stacks[0], cfg.Resolver, network, address)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
