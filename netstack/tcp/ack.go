@@ -77,8 +77,8 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	left := c.snd.left
 	rtt := time.Duration(0)
 	if news {
-		rtt = c.measure(now, s)
-		c.ackNew(now, s, &a)
+		rtt = c.measure(now, s.ack, s.h.Options.TSEcr)
+		c.ackNew(now, s.ack, &a)
 	} else if !c.sackOn {
 		c.ackDuplicate(now, &a)
 	}
@@ -138,7 +138,7 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 	if k.deaf && !limited && !echo && r.lost == 0 && c.recovery.phase == congestion.Open {
 		// A window that is not in use does not grow, RFC 7661 4: most exchanges of
 		// questions and answers spare the controller.
-		r.arrive(now, a)
+		r.arrive(now, a.delivered, a.rate.sent)
 		k.spared = true
 		return
 	}
@@ -163,18 +163,25 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 }
 
 // ackNew takes an acknowledgment of something new.
-func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
-	acked := s.ack.Sub(c.snd.una)
+func (c *Conn) ackNew(now clock.Time, ack Seq, a *arrival) {
+	c.takeCumulative(now, ack, a)
+	a.acked = c.advance(ack)
+	c.notePassed(now, a)
+	c.progress(now)
+}
+
+// advance moves SND.UNA to ack, and gives up what is acknowledged. It returns how much
+// that was.
+func (c *Conn) advance(ack Seq) int {
+	acked := ack.Sub(c.snd.una)
 	data := acked
-	if c.snd.finQueued && s.ack.After(c.snd.finSeq) {
+	if c.snd.finQueued && ack.After(c.snd.finSeq) {
 		data--
 	}
-	c.takeCumulative(now, s.ack, a)
-	a.acked = acked
-	c.snd.advance(s.ack)
-	c.recovery.advance(s.ack)
-	c.ecn.until = maxSeq(c.ecn.until, s.ack-1)
-	c.rack.fack = maxSeq(c.rack.fack, s.ack)
+	c.snd.advance(ack)
+	c.recovery.advance(ack)
+	c.ecn.until = maxSeq(c.ecn.until, ack-1)
+	c.rack.fack = maxSeq(c.rack.fack, ack)
 	if data > 0 {
 		// What is acknowledged is never sent again: it is gone.
 		c.Out.Release(c.Out.Start() + uint64(data))
@@ -184,7 +191,11 @@ func (c *Conn) ackNew(now clock.Time, s *segment, a *arrival) {
 	if c.recovery.phase <= congestion.Reducing {
 		c.snd.dupAcks, c.snd.left = 0, 0
 	}
-	c.notePassed(now, a)
+	return acked
+}
+
+// progress ends what went on for as long as nothing new was acknowledged.
+func (c *Conn) progress(now clock.Time) {
 	c.retries = 0
 	if c.ts.on {
 		// Karn's algorithm keeps the back-off until there is a measure, as nobody
@@ -230,16 +241,16 @@ func (v *recovery) advance(ack Seq) {
 // no measure: had the acknowledgment of the first copy been lost, it would count
 // the time until we noticed. It is one if the retransmission cannot have brought
 // the acknowledgment about, so soon after it.
-func (c *Conn) measure(now clock.Time, s *segment) time.Duration {
-	rtt := c.rtt.acked(now, s.ack)
+func (c *Conn) measure(now clock.Time, ack Seq, stamp uint32) time.Duration {
+	rtt := c.rtt.acked(now, ack)
 	switch {
 	case !c.ts.on:
 	case rtt > 0:
-		if echo := c.ts.rtt(now, s.h.Options.TSEcr); echo > 0 && echo < rtt-time.Duration(timestampTick) {
+		if echo := c.ts.rtt(now, stamp); echo > 0 && echo < rtt-time.Duration(timestampTick) {
 			rtt = echo
 		}
 	case !c.rtt.timing && c.snd.una.Before(c.snd.resentTo):
-		rtt = c.ts.rtt(now, s.h.Options.TSEcr)
+		rtt = c.ts.rtt(now, stamp)
 		if since := now.Sub(c.lastResent); rtt > since+time.Duration(timestampTick) && since >= c.rtt.min {
 			rtt = 0
 		}

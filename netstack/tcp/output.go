@@ -134,14 +134,21 @@ func (c *Conn) record(now clock.Time, n int) bool { return c.recordAs(now, n, 0)
 // as one with it.
 func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 	s, r := &c.snd, &c.board.records
-	rec := record{start: s.nxt, end: s.nxt.Add(n), flags: flags}
 	again := s.nxt.Before(s.max) // in a window that shrank
 	if again {
-		rec.flags |= recordRepeats
+		flags |= recordRepeats
 	}
-	c.rate.stamp(now, &rec, r.len() == 0)
+	var apart record
+	rec := &apart
+	if r.len() == 0 { // there is room, and so it is written where it stays
+		rec = r.at(0)
+	}
+	*rec = record{start: s.nxt, end: s.nxt.Add(n), flags: flags}
+	c.rate.stamp(now, rec, r.len() == 0)
 	joins := r.len() > 0 && (r.last().flags^rec.flags)&^(recordLimited|recordJoined) == 0
 	switch {
+	case r.len() == 0:
+		r.n = 1
 	case joins && r.last().sent == now && r.last().order == rec.order-1:
 		c.rate.order-- // one transmission, so far
 		r.last().end = rec.end
@@ -151,7 +158,7 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 		// might be, never sooner.
 		last := r.last()
 		rec.start, rec.flags = last.start, rec.flags|recordJoined
-		*last = rec
+		*last = *rec
 	default:
 		return false
 	}

@@ -65,10 +65,15 @@ func (c *Conn) rackArrived(now clock.Time, rec *record, a *arrival) {
 			return
 		}
 	}
+	k.take(rec, rtt)
+	a.last = true
+}
+
+// take has a record be the newest that has arrived, unless another one is.
+func (k *rack) take(rec *record, rtt time.Duration) {
 	if later := int32(rec.order - k.order); !k.sent.IsSet() || later > 0 || later == 0 && rec.end.After(k.end) {
 		k.sent, k.order, k.end, k.rtt = rec.sent, rec.order, rec.end, max(rtt, 1)
 	}
-	a.last = true
 }
 
 // echoOf reports whether the timestamp that came back is from before the record was

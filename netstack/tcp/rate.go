@@ -62,7 +62,7 @@ func (r *rateState) stamp(now clock.Time, rec *record, idle bool) {
 // generate completes the sample of an acknowledgment, 3.3: the rate, and the time
 // that it was taken over; zero if there is none.
 func (r *rateState) generate(now clock.Time, a *arrival, least time.Duration) (rate int64, interval time.Duration) {
-	r.arrive(now, a)
+	r.arrive(now, a.delivered, a.rate.sent)
 	if a.delivered == 0 || !a.rate.set {
 		return 0, 0
 	}
@@ -80,17 +80,18 @@ func (r *rateState) generate(now clock.Time, a *arrival, least time.Duration) (r
 	return rate, interval
 }
 
-// arrive counts what an acknowledgment tells to have arrived.
-func (r *rateState) arrive(now clock.Time, a *arrival) {
-	if a.delivered == 0 {
+// arrive counts n bytes that an acknowledgment tells to have arrived, of which the
+// newest were sent at sent; that may not be known.
+func (r *rateState) arrive(now clock.Time, n int, sent clock.Time) {
+	if n == 0 {
 		return
 	}
-	r.delivered += uint64(a.delivered)
+	r.delivered += uint64(n)
 	r.deliveredAt = now
 	if r.limitedTo != 0 && r.delivered > r.limitedTo {
 		r.limitedTo = 0
 	}
-	if a.rate.set {
-		r.firstSent = a.rate.sent
+	if sent.IsSet() {
+		r.firstSent = sent
 	}
 }

@@ -90,12 +90,12 @@ func (r *records) last() *record { return r.at(int(r.n) - 1) }
 
 // push adds a record at the end. If there is neither room nor memory it reports
 // false.
-func (r *records) push(pool *stream.Pool, rec record) bool {
+func (r *records) push(pool *stream.Pool, rec *record) bool {
 	if !r.grow(pool) {
 		return false
 	}
 	r.n++
-	*r.last() = rec
+	*r.last() = *rec
 	return true
 }
 

@@ -43,7 +43,7 @@ func (m *recordModel) check() {
 func (m *recordModel) push() bool {
 	n := 2 + m.rng.IntN(3000)
 	rec := record{start: m.next, end: m.next.Add(n), flags: recordFlags(m.rng.IntN(32)), sent: clock.Time(m.rng.Int64())}
-	if !m.r.push(m.pool, rec) {
+	if !m.r.push(m.pool, &rec) {
 		return false
 	}
 	m.next = rec.end

@@ -37,11 +37,11 @@ type timers [numTimers]clock.Time
 
 // earliest returns the first deadline, zero if none is set.
 func (t *timers) earliest() clock.Time {
-	var first clock.Time
+	first := ^uint64(0)
 	for _, d := range t {
-		first = clock.Earliest(first, d)
+		first = min(first, uint64(d)-1) // none is later than all
 	}
-	return first
+	return clock.Time(first + 1)
 }
 
 // Deadline returns when Send must be called next even if nothing happens
