@@ -47,7 +47,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 				s.Abort()
 				return nil, net.ErrClosed
 			default:
-				c.out.rest()
+				c.rest(&c.out)
 				return c, nil
 			}
 		}
@@ -56,7 +56,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 			return nil, e
 		}
 		select {
-		case <-c.out.ready():
+		case <-c.ready(&c.out):
 		case <-ctx.Done():
 			s.Abort()
 			return nil, ctx.Err()

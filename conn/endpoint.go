@@ -23,7 +23,8 @@ import (
 // Whoever has news (the poll loop, a deadline, Close) stores it first and then
 // puts a token in the slot if that is empty; the waiter looks at everything
 // again for each token. A token too many costs one look, none is ever missing.
-// What only those need who wait is made by the first who does.
+// What only those need who wait is made by the first who does, or, as to channels,
+// taken over from one who needs it no longer.
 type endpoint struct {
 	st      *netstack.Stack
 	network string // as package net's OpError says it: "tcp", "udp4", ...
@@ -35,7 +36,7 @@ type endpoint struct {
 
 // A direction is one half of an endpoint: reading or writing.
 type direction struct {
-	slot    atomic.Pointer[chan struct{}] // nil: nobody has waited yet
+	slot    atomic.Pointer[chan struct{}] // nil: nobody has waited yet, or since rest
 	busy    atomic.Uint32                 // who uses it: free, taken, wanted
 	expired atomic.Bool                   // the deadline has passed
 	due     clock.Time                    // when it will, if it is set; guarded by endpoint.mu
@@ -67,35 +68,39 @@ func (d *direction) signal() {
 	}
 }
 
-// ready returns the direction's channel. The first who asks finds a token in
+// ready returns the channel of d, for d's user. The first who asks finds a token in
 // it: news may have come while there was no channel.
-func (d *direction) ready() <-chan struct{} {
+func (e *endpoint) ready(d *direction) <-chan struct{} {
 	ready := d.slot.Load()
 	if ready == nil {
-		ch := make(chan struct{}, 1)
-		ch <- struct{}{}
-		ready = &ch
-		if !d.slot.CompareAndSwap(nil, ready) {
-			ready = d.slot.Load()
+		if ready, _ = e.st.Slots().Get().(*chan struct{}); ready == nil {
+			ready = new(make(chan struct{}, 1))
 		}
+		d.slot.Store(ready)
+		d.signal()
 	}
 	return *ready
 }
 
-// rest gives the channel up, for a time in which nobody is expected to wait.
+// rest gives the channel of d up, for a time in which nobody is expected to wait.
 // Nobody waits now. A signal that is under way to the old channel is not missed:
-// its news is there to be seen by the one who asks for a new one.
-func (d *direction) rest() { d.slot.Store(nil) }
+// its news is there to be seen by the one who asks for another. Who has the old
+// one by then gets a token too many.
+func (e *endpoint) rest(d *direction) {
+	if ready := d.slot.Swap(nil); ready != nil {
+		e.st.Slots().Put(ready)
+	}
+}
 
-// wait sleeps until there is news.
-func (d *direction) wait() { <-d.ready() }
+// wait sleeps until there is news for d.
+func (e *endpoint) wait(d *direction) { <-e.ready(d) }
 
-// waitAtMost sleeps until there is news or t has passed.
-func (d *direction) waitAtMost(t time.Duration) {
+// waitAtMost sleeps until there is news for d or t has passed.
+func (e *endpoint) waitAtMost(d *direction, t time.Duration) {
 	timer := time.NewTimer(t)
 	defer timer.Stop()
 	select {
-	case <-d.ready():
+	case <-e.ready(d):
 	case <-timer.C:
 	}
 }
@@ -155,6 +160,7 @@ func (e *endpoint) shut() bool {
 	for _, d := range []*direction{&e.in, &e.out} {
 		d.signal()
 		e.acquire(d)
+		e.rest(d)
 		e.release(d) // who comes from now on finds the endpoint closed
 	}
 	e.mu.Lock()

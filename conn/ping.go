@@ -126,7 +126,7 @@ func (c *Ping) receive(b []byte) (int, packet.Meta, error) {
 		if err != errno.WouldBlock {
 			return n, m, err
 		}
-		c.in.wait()
+		c.wait(&c.in)
 	}
 }
 
@@ -177,7 +177,7 @@ func (c *Ping) send(b []byte, to netip.Addr, seq *uint16) error {
 		if err := c.s.WriteTo(b, m); err != errno.WouldBlock {
 			return err
 		}
-		c.out.wait()
+		c.wait(&c.out)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack"
 	"smolnet/netstack/tcp"
 )
 
@@ -14,8 +15,8 @@ func TestDoneBeforeNews(t *testing.T) {
 	const rounds = 3000
 	early := 0
 	for range rounds {
-		c := newTCP(nil, "tcp")
-		done, token := c.Done(), c.in.ready()
+		c := newTCP(new(netstack.Stack), "tcp")
+		done, token := c.Done(), c.ready(&c.in)
 		<-token // the one for the first who asks
 		reader := make(chan bool, 1)
 		started := make(chan struct{})

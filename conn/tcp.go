@@ -156,7 +156,7 @@ func (c *TCP) read(b []byte) (int, error) {
 // b if that is large; it returns how much did.
 func (c *TCP) await(b []byte) int {
 	if len(b) < core.LeastOffer {
-		c.in.wait()
+		c.wait(&c.in)
 		return 0
 	}
 	if c.offer == nil {
@@ -164,7 +164,7 @@ func (c *TCP) await(b []byte) int {
 	}
 	c.s.Offer(c.offer, b)
 	for {
-		c.in.wait()
+		c.wait(&c.in)
 		if n, ok := c.s.Withdraw(c.offer); ok {
 			return n
 		}
@@ -206,11 +206,11 @@ func (c *TCP) write(b []byte) (int, error) {
 		case n == len(b) && err == nil:
 			return n, nil
 		case err == errno.NoBufs:
-			c.out.waitAtMost(memoryRetry)
+			c.waitAtMost(&c.out, memoryRetry)
 		case err != nil && err != errno.WouldBlock:
 			return n, err
 		default:
-			c.out.wait()
+			c.wait(&c.out)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (c *TCP) drain(d time.Duration) {
 	defer t.Stop()
 	for !c.delivered() {
 		select {
-		case <-c.out.ready():
+		case <-c.ready(&c.out):
 		case <-t.C:
 			return
 		case <-c.st.Done():

@@ -89,7 +89,7 @@ func (c *TCP) awaitReadable() {
 	}
 	defer c.release(&c.in)
 	for c.pending(&c.in) == nil && !c.readShut.Load() && !c.s.Readable() {
-		c.in.wait()
+		c.wait(&c.in)
 	}
 }
 

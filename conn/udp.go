@@ -189,7 +189,7 @@ func (c *UDP) waitRead(bufs [][]byte, join bool) (n, size int, m packet.Meta, er
 		if err != errno.WouldBlock {
 			return n, size, m, err
 		}
-		c.in.wait()
+		c.wait(&c.in)
 	}
 }
 
@@ -214,7 +214,7 @@ func (c *UDP) send(b []byte, m packet.Meta) error {
 		if err != errno.WouldBlock {
 			return err
 		}
-		c.out.wait()
+		c.wait(&c.out)
 	}
 }
 

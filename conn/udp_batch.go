@@ -139,7 +139,7 @@ func (c *UDP) writeBatch(ms []ipv4.Message, flags int) (int, error) {
 			c.s.Flush()
 			return i, nil
 		case err == errno.WouldBlock && flags&msgDontWait == 0:
-			c.out.wait()
+			c.wait(&c.out)
 		default:
 			return 0, err
 		}

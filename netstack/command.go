@@ -34,16 +34,20 @@ func (st *Stack) Do(fn func(*core.Core)) error {
 		fn(st.core)
 		return nil
 	}
-	cmd := command{fn: fn, done: make(chan bool, 1)}
+	done, _ := st.answers.Get().(chan bool)
+	if done == nil {
+		done = make(chan bool, 1)
+	}
+	defer st.answers.Put(done) // empty again: each command has one answer, which was read
 	st.mu.Lock()
 	if st.ended {
 		st.mu.Unlock()
 		return net.ErrClosed
 	}
-	st.commands = append(st.commands, cmd)
+	st.commands = append(st.commands, command{fn, done})
 	st.mu.Unlock()
 	st.wake()
-	if !<-cmd.done {
+	if !<-done {
 		return net.ErrClosed
 	}
 	return nil
@@ -73,7 +77,9 @@ func (st *Stack) takeCommands(last bool) []command {
 		st.ended = true
 	}
 	cmds := st.commands
-	st.commands, st.spare = st.spare, nil
+	if len(cmds) > 0 {
+		st.commands, st.spare = st.spare, nil
+	}
 	return cmds
 }
 

@@ -61,6 +61,11 @@ type Stack struct {
 	spare    []command // memory of the commands before; the poll goroutine's
 	ended    bool      // no more commands
 
+	// Channels for those who wait. The stack has its own, as one that was made in a
+	// bubble of testing/synctest must stay there.
+	answers sync.Pool // of chan bool, empty
+	slots   sync.Pool // see Slots
+
 	gate gate
 	done chan struct{}
 	err  error // why it ended; set before done is closed
@@ -183,6 +188,9 @@ func (st *Stack) Config() Config { return st.cfg }
 // TCPDefaults returns the settings that connections start with, for those who
 // want to dial or listen with others.
 func (st *Stack) TCPDefaults() tcp.Config { return st.tcp }
+
+// Slots returns the store of channels that the sockets of package conn wait on.
+func (st *Stack) Slots() *sync.Pool { return &st.slots }
 
 // UDPLimits returns the bounds of a datagram socket's queues.
 func (st *Stack) UDPLimits() (recv, send packet.Limits) {
