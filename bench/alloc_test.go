@@ -134,6 +134,37 @@ func TestReadyReadAllocates(t *testing.T) {
 	})
 }
 
+// TestConnectAllocates what a connection is, at both ends, and little beside: no
+// channels, no resolver, no Dialer.
+func TestConnectAllocates(t *testing.T) {
+	const (
+		ends      = 2 * 2 // the core's and the user's
+		addresses = 2     // what the literal says, with the port and without
+		closed    = 2     // TIME-WAIT, perhaps at both ends
+		rarely    = 1     // a table that grows, a timer of the loop
+	)
+	onLinks(t, func(t *testing.T, p *env.Pair) {
+		l, err := p.Server.Listen("tcp4", netip.AddrPortFrom(p.Server.Addr(), 0).String())
+		require.NoError(t, err)
+		addr, ctx, b := l.Addr().String(), context.Background(), make([]byte, 1)
+		n := allocs(t, func() {
+			c, err := p.Client.Dial(ctx, "tcp4", addr)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			transfer(t, c, s, b)
+			_, _ = c.Close(), s.Close()
+		})
+		require.LessOrEqual(t, n, float64(ends+addresses+closed+rarely))
+	})
+}
+
 // addrPortReader is package net's way to receive without allocations.
 type addrPortReader interface {
 	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)

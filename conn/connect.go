@@ -3,6 +3,7 @@ package conn
 import (
 	"context"
 	"net"
+	"sync"
 
 	"smolnet/netstack"
 	"smolnet/netstack/core"
@@ -25,21 +26,10 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 	default:
 	}
 	c := newTCP(st, network)
-	o.Waiter = c
-	var s *core.TCP
-	var err error
-	doErr := st.Do(func(co *core.Core) {
-		s, err = co.DialTCP(st.Now(), o)
-		if err == nil {
-			c.bind(s, false) // before Shutdown can meet c among the Waiters
-		}
-	})
-	switch {
-	case doErr != nil:
-		return nil, doErr
-	case err != nil:
+	if err := c.open(o); err != nil {
 		return nil, err
 	}
+	s := c.s
 	for {
 		if s.Connected() || s.Deferred() {
 			select {
@@ -65,4 +55,41 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 			return nil, net.ErrClosed
 		}
 	}
+}
+
+// An opening is a command to the poll goroutine, and its answer.
+type opening struct {
+	c   *TCP
+	o   core.DialOptions
+	err error
+	fn  func(*core.Core) // run, as Do wants it
+}
+
+// openings are used again: their lives end with Do.
+var openings = sync.Pool{New: func() any {
+	p := new(opening)
+	p.fn = p.run
+	return p
+}}
+
+// run is called on the poll goroutine.
+func (p *opening) run(co *core.Core) {
+	var s *core.TCP
+	if s, p.err = co.DialTCP(p.c.st.Now(), p.o); p.err == nil {
+		p.c.bind(s, false) // before Shutdown can meet c among the Waiters
+	}
+}
+
+// open has the core begin the connection, as whose Waiter c is registered.
+func (c *TCP) open(o core.DialOptions) error {
+	o.Waiter = c
+	p := openings.Get().(*opening)
+	p.c, p.o = c, o
+	err := c.st.Do(p.fn)
+	if err == nil {
+		err = p.err
+	}
+	*p = opening{fn: p.fn}
+	openings.Put(p)
+	return err
 }
