@@ -212,6 +212,7 @@ func (c *Core) newTCP(id tcp.ID, cfg *tcp.Config, p path) *TCP {
 	s := &TCP{path: p, attached: true, flow: c.rand.Uint32() >> 12, ipLen: uint8(ipLen(id.Remote.Addr()))}
 	s.core, s.self, s.ifc = c, s, p.ifc
 	s.conn.Init(id, cfg, c.pool)
+	s.conn.SetTimestampOffset(c.isn.TimestampOffset(id))
 	s.conn.HoldText = true // until collect or deliver
 	s.conn.Challenges = &c.challenges
 	k := keyOfPorts(id.Local, id.Remote)

@@ -248,7 +248,6 @@ func (c *Conn) open(now clock.Time, iss Seq, mtu int) {
 	c.rcv.segment = min(c.rcv.mss, defaultMSS4)
 	c.rcv.quickAcks = quickAcks
 	c.chooseSynWindow()
-	c.ts.offset = timestampOffset(now, iss)
 	c.rtt.rto = c.cfg.initialRTO()
 	c.updateMSS()
 }

@@ -81,8 +81,7 @@ type Cookies struct {
 }
 
 // NewCookies returns the cookies of a stack with a secret key of their own. isn is
-// the source of its other sequence numbers, from which the offsets of timestamps
-// follow.
+// the source of its other sequence numbers, and of the offsets of timestamps.
 func NewCookies(key siphash.Key, isn *ISNSource) *Cookies { return &Cookies{key: key, isn: isn} }
 
 // A Cookie is what a valid one has brought back: see Conn.AcceptCookie.
@@ -104,7 +103,7 @@ func (k *Cookies) Answer(now clock.Time, id ID, cfg *Config, pool *stream.Pool, 
 	c.id, c.cfg, c.pool, c.v6 = id, cfg, pool, isV6(id)
 	c.initBuffers(pool)
 	c.open(now, 0, mtu)
-	c.ts.offset = k.offset(now, id)
+	c.ts.offset = k.isn.TimestampOffset(id)
 	c.takeSyn(now, syn)
 	c.state = StateSynReceived
 	slot := int64(now / cookieSlot)
@@ -140,7 +139,7 @@ func (k *Cookies) Check(now clock.Time, id ID, ack *wire.TCP) (Cookie, bool) {
 	if k.seal(id, irs, slot, bits, free) != seq {
 		return Cookie{}, false
 	}
-	r := Cookie{iss: Seq(seq), offset: k.offset(now, id)}
+	r := Cookie{iss: Seq(seq), offset: k.isn.TimestampOffset(id)}
 	r.syn = wire.TCP{SrcPort: ack.SrcPort, DstPort: ack.DstPort, Seq: uint32(irs), Flags: wire.SYN}
 	o := &r.syn.Options
 	o.MSS = cookieSizes[bits&sizeMask]
@@ -172,12 +171,6 @@ func (k *Cookies) unstamp(now clock.Time, r *Cookie, echo *wire.TCPOptions) bool
 		r.syn.Flags |= wire.ECE | wire.CWR // RFC 3168 6.1.1: an ECN-setup SYN
 	}
 	return true
-}
-
-// offset returns the offset of a connection's timestamps, which is that of all
-// connections with its name.
-func (k *Cookies) offset(now clock.Time, id ID) uint32 {
-	return timestampOffset(now, k.isn.Next(now, id))
 }
 
 // seal returns the sequence number whose lower free bits are bits and whose other

@@ -97,6 +97,7 @@ func TestCookieKeeps(t *testing.T) {
 				syn := h.syn(v.o)
 				usual := new(Conn)
 				usual.Init(h.id, &h.cfg, h.pool)
+				usual.SetTimestampOffset(h.isn.TimestampOffset(h.id))
 				usual.Accept(h.now, h.isn.Next(h.now, h.id), 1480, syn)
 				b := make([]byte, 1480)
 				seg, ok := usual.Send(h.now, b)
@@ -171,7 +172,7 @@ func TestCookieStamp(t *testing.T) {
 		}
 	}
 	h := newCookieTest()
-	ts := timestamps{offset: h.k.offset(h.now, h.id)}
+	ts := timestamps{offset: h.k.isn.TimestampOffset(h.id)}
 	o := wire.TCPOptions{TSEcr: stamp(ts.now(h.now), stampECN|stampSACK|3)}
 	var k Cookie
 	k.offset = ts.offset

@@ -30,6 +30,16 @@ func NewISNSource(key siphash.Key) *ISNSource { return &ISNSource{key: key} }
 // 6528 3, "ISN = M + F(localip, localport, remoteip, remoteport, secretkey)", with
 // a pseudorandom function for F, of which half the bits stay secret.
 func (s *ISNSource) Next(now clock.Time, id ID) Seq {
-	f := siphash.Sum(&s.key, id.Local.Addr(), id.Remote.Addr(), id.Local.Port(), id.Remote.Port())
-	return Seq(isnClock(now) + uint32(f))
+	return Seq(isnClock(now) + uint32(s.hash(id)))
+}
+
+// TimestampOffset returns the offset of the connection's timestamps, which RFC 7323
+// 7.1 has so that they do not tell how long the machine has been up: the other half of
+// the hash, which tells nothing of the first. Connections with the same name have the
+// same, so that their timestamps grow from one to the next and RFC 6191 can tell them
+// apart.
+func (s *ISNSource) TimestampOffset(id ID) uint32 { return uint32(s.hash(id) >> 32) }
+
+func (s *ISNSource) hash(id ID) uint64 {
+	return siphash.Sum(&s.key, id.Local.Addr(), id.Remote.Addr(), id.Local.Port(), id.Remote.Port())
 }

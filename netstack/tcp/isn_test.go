@@ -1,6 +1,7 @@
 package tcp
 
 import (
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"smolnet/netstack/clock"
+	"smolnet/netstack/stream"
+	"smolnet/netstack/wire"
 )
 
 func testID(local, remote string) ID {
@@ -42,19 +45,41 @@ func TestISN(t *testing.T) {
 	require.NotEqual(t, first, NewISNSource([16]byte{2}).Next(at, id))
 }
 
-// The offset of timestamps depends on the name and the key, not on the time:
-// the next connection of the same name goes on where this one was.
+// The offset of timestamps depends on the name and the key, and an initial sequence
+// number tells nothing of it: RFC 7323 7.1.
 func TestTimestampOffset(t *testing.T) {
 	s := NewISNSource([16]byte{1})
 	id := testID("192.0.2.1:1000", "192.0.2.2:80")
-	at := clock.Time(time.Hour)
-	want := timestampOffset(at, s.Next(at, id))
-	for range 100 {
-		at = at.Add(1234567 * time.Microsecond)
-		require.Equal(t, want, timestampOffset(at, s.Next(at, id)))
+	offset := s.TimestampOffset(id)
+	require.Equal(t, offset, s.TimestampOffset(id))
+	require.NotEqual(t, offset, s.TimestampOffset(testID("192.0.2.1:1001", "192.0.2.2:80")))
+	require.NotEqual(t, offset, NewISNSource([16]byte{2}).TimestampOffset(id))
+	// Two halves of one hash: over many names no bit of one follows a bit of the other.
+	var same [32]int
+	const names = 4096
+	for i := range names {
+		id.Remote = netip.AddrPortFrom(id.Remote.Addr(), uint16(1+i))
+		x := uint32(s.Next(0, id)) ^ s.TimestampOffset(id)
+		for bit := range same {
+			same[bit] += int(x >> bit & 1)
+		}
 	}
-	other := testID("192.0.2.1:1001", "192.0.2.2:80")
-	require.NotEqual(t, want, timestampOffset(at, s.Next(at, other)))
+	for bit, n := range same {
+		require.InDelta(t, names/2, n, 6*math.Sqrt(names)/2, "bit %d", bit)
+	}
+
+	var c Conn
+	c.Init(id, nil, stream.NewPool(0))
+	c.SetTimestampOffset(offset)
+	now := clock.Time(time.Hour)
+	c.Connect(now, 1, 1480)
+	var b [128]byte
+	_, ok := c.Send(now, b[:])
+	require.True(t, ok)
+	var h wire.TCP
+	_, err := wire.ParseTCP(b[:], &h)
+	require.NoError(t, err)
+	require.Equal(t, offset+uint32(time.Hour/time.Millisecond), h.Options.TSVal)
 }
 
 func TestISNAllocs(t *testing.T) {

@@ -165,17 +165,6 @@ func (t *timestamps) old(now clock.Time, val uint32) bool {
 	return int32(val-t.recent) < 0 && now.Sub(t.recentAt) <= outdatedAfter
 }
 
-// timestampOffset returns the offset of a connection's timestamps, so that
-// they do not tell how long the machine has been up (RFC 7323 7.1). What is
-// left of an ISN without its clock is a keyed hash of the connection's name
-// (RFC 6528 3): connections with the same name have the same offset, so that
-// their timestamps grow from one to the next and RFC 6191 can tell them apart.
-func timestampOffset(now clock.Time, iss Seq) uint32 {
-	x := uint32(iss) - isnClock(now)
-	x ^= x >> 16
-	x *= 0x7feb352d
-	x ^= x >> 15
-	x *= 0x846ca68b
-	x ^= x >> 16
-	return x
-}
+// SetTimestampOffset has timestamps begin elsewhere than the clock, before the
+// connection is opened: see [ISNSource.TimestampOffset].
+func (c *Conn) SetTimestampOffset(offset uint32) { c.ts.offset = offset }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"smolnet/netstack/clock"
 	"smolnet/netstack/tcp"
 	"smolnet/netstack/wire"
 )
@@ -20,7 +21,7 @@ func TestOutOfOrderAllocs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newWirePair(t, &cfg, ethMTU)
 			h := TCP{SrcPort: 80, DstPort: 4321, Flags: ACK, Window: 1000}
-			h.Options.HasTimestamps = !cfg.NoTimestamps
+			h.Options.HasTimestamps, h.Options.TSVal = !cfg.NoTimestamps, uint32(p.now/clock.Time(time.Millisecond))
 			data, buf := make([]byte, 1000), make([]byte, 100_000)
 			base := uint32(0xffff_0001)
 			blocks, acks := 0, 0
