@@ -82,6 +82,13 @@ func (c *TCP) SetUserTimeout(d time.Duration) error {
 	return c.set(func(tc *tcp.Conn) { tc.SetUserTimeout(c.st.Now(), max(d, 0)) })
 }
 
+// SetIdleTimeout has the connection end with ETIMEDOUT, and the peer get a reset, once
+// neither side has sent data for d: keep-alives and acknowledgments do not count. Zero
+// or negative: never. The stack's TCPConfig.IdleTimeout is where connections begin.
+func (c *TCP) SetIdleTimeout(d time.Duration) error {
+	return c.set(func(tc *tcp.Conn) { tc.SetIdleTimeout(c.st.Now(), d) })
+}
+
 // SetLinger sets what Close does about data that is not acknowledged yet. If
 // sec < 0, the default, it is sent in the background. If sec == 0, it is thrown
 // away and the peer gets a reset. If sec > 0, Close waits for the peer's

@@ -344,6 +344,26 @@ func TestUserTimeout(t *testing.T) {
 	})
 }
 
+func TestIdleTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s, _ := established(t)
+		require.NoError(t, c.SetIdleTimeout(20*time.Second))
+		start := time.Now()
+		for range 3 {
+			time.Sleep(19 * time.Second)
+			_, err := s.Write([]byte("x"))
+			require.NoError(t, err)
+			_, err = c.Read(make([]byte, 1))
+			require.NoError(t, err)
+		}
+		_, err := c.Read(make([]byte, 1))
+		requireOpError(t, err, "read", syscall.ETIMEDOUT)
+		require.InDelta(t, 3*19+20, time.Since(start).Seconds(), 0.1)
+		_, err = s.Read(make([]byte, 1))
+		requireOpError(t, err, "read", syscall.ECONNRESET)
+	})
+}
+
 func TestDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, s, _ := established(t)

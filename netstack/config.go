@@ -139,6 +139,7 @@ type TCPConfig struct {
 	KeepAliveCount    int           // unanswered probes; default 9
 
 	UserTimeout     time.Duration // how long data may stay unacknowledged (RFC 5482); default RetransmitLimit decides
+	IdleTimeout     time.Duration // ends connections on which neither side sends text; default never
 	DelayedAck      time.Duration // default 40 ms, at most 500 ms; negative: acknowledge at once
 	InitialRTO      time.Duration // default 1 s (RFC 6298)
 	MinRTO          time.Duration // default 200 ms
@@ -228,6 +229,7 @@ func (c *TCPConfig) core(slack time.Duration) tcp.Config {
 		KeepAliveInterval: defaultTo(c.KeepAliveInterval, defaultKeepAliveInterval),
 		KeepAliveCount:    defaultTo(c.KeepAliveCount, defaultKeepAliveCount),
 		UserTimeout:       c.UserTimeout,
+		IdleTimeout:       c.IdleTimeout,
 		DelayedAck:        c.DelayedAck,
 		InitialRTO:        c.InitialRTO,
 		MinRTO:            c.MinRTO,
@@ -285,7 +287,7 @@ func (c *TCPConfig) validate() error {
 		name string
 		v    time.Duration
 	}{
-		{"KeepAliveInterval", c.KeepAliveInterval}, {"UserTimeout", c.UserTimeout}, {"InitialRTO", c.InitialRTO},
+		{"KeepAliveInterval", c.KeepAliveInterval}, {"UserTimeout", c.UserTimeout}, {"IdleTimeout", c.IdleTimeout}, {"InitialRTO", c.InitialRTO},
 		{"MinRTO", c.MinRTO}, {"MaxRTO", c.MaxRTO}, {"FinWait2Timeout", c.FinWait2Timeout},
 	} {
 		if d.v < 0 {

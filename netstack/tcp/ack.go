@@ -151,7 +151,7 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 	appLimited := a.rate.limited
 	rate, interval := r.generate(now, a, c.rtt.min)
 	ack := congestion.Ack{
-		Acked: a.acked, Delivered: a.delivered, Lost: r.lost,
+		Acked: a.acked, Delivered: a.delivered, Lost: int(r.lost),
 		PriorInFlight: a.prior, InFlight: c.inFlight(), Phase: c.recovery.phase,
 		WindowLimited: limited && !echo, Marked: echo,
 		RTT: rtt, SRTT: c.rtt.srtt, MinRTT: c.rtt.min,

@@ -37,6 +37,10 @@ type Config struct {
 	// 3.9.1 and RFC 5482. Zero or negative: RetransmitLimit decides.
 	UserTimeout time.Duration
 
+	// IdleTimeout ends connections on which neither side sends text, see
+	// Conn.SetIdleTimeout. Zero or negative: never.
+	IdleTimeout time.Duration
+
 	DelayedAck time.Duration // default 40 ms, under 500 ms; negative: acknowledge at once
 
 	InitialRTO, MinRTO, MaxRTO time.Duration // RFC 6298; default 1 s, 200 ms, 60 s

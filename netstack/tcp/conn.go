@@ -126,10 +126,12 @@ type Conn struct {
 	ts           timestamps
 	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
+	lastText     clock.Time // either way, also again; not set before
 	rtt          estimator
 	congestion   steering
 	probe        probe
 	recovery     recovery
+	mtu          int32 // path's limit on header and data, bytes, as far as is known: PLPMTU
 	rack         rack
 	rate         rateState
 	board        scoreboard
@@ -153,7 +155,7 @@ type Conn struct {
 	paceFree    clock.Time // when a paced sender has made up for what it sent
 	paceFired   clock.Time // when it went on, the last time it had to wait
 	userTimeout time.Duration
-	mtu         int32 // path's limit on header and data, bytes, as far as is known: PLPMTU
+	idleTimeout time.Duration // zero: none
 	search      mtuSearch
 	challenges  limiter
 
@@ -221,6 +223,7 @@ func (c *Conn) Init(id ID, cfg *Config, pool *stream.Pool) {
 	c.shared.close()
 	c.noDelay = cfg.NoDelay
 	c.userTimeout = max(cfg.UserTimeout, 0)
+	c.idleTimeout = max(cfg.IdleTimeout, 0)
 	c.keep.set(KeepAlive{cfg.KeepAliveIdle > 0, cfg.KeepAliveIdle, cfg.KeepAliveInterval, cfg.KeepAliveCount})
 	c.congestion = steer(ownController(cfg.Congestion))
 }

@@ -84,6 +84,7 @@ func newTwins(t *testing.T, seed uint64) *twins {
 		NoTimestamps: w.rng.IntN(3) == 0, NoWindowScale: w.rng.IntN(3) == 0, NoDelay: true,
 		KeepAliveIdle: time.Duration(pick(0, 1)) * time.Second, KeepAliveInterval: 100 * time.Millisecond,
 		UserTimeout: time.Duration(pick(0, 3600)) * time.Second, ECN: ECNAsk,
+		IdleTimeout: time.Duration(pick(0, 10)) * time.Second,
 	}
 	budget := int64(pick(0, 0, 64<<10))
 	active := w.rng.IntN(2) == 0

@@ -179,6 +179,10 @@ func (s *script) userCall(h *harness) {
 	case 5:
 		h.c.SetKeepAlive(h.now, s.duration(), s.duration(), int(s.byte()))
 	case 6:
+		if k >= 128 {
+			h.c.SetIdleTimeout(h.now, s.duration())
+			return
+		}
 		h.c.SetUserTimeout(h.now, s.duration())
 	case 7:
 		h.c.Unreachable(h.now, errno.Errno(s.byte()%20))

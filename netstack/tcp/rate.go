@@ -19,9 +19,9 @@ type rateState struct {
 	deliveredAt clock.Time // when that last grew
 	firstSent   clock.Time // when the newest segment of those that had arrived by then was sent
 	order       uint32     // of the last transmission
+	lost        int32      // bytes taken for lost since the controller was last told
 	limitedTo   uint64     // the application was the limit until so much is delivered; zero: it is not
 	rate        int64      // of the last sample that counts, bytes per second
-	lost        int        // bytes taken for lost since the controller was last told
 }
 
 // A rateSample is rs of the draft.

@@ -623,6 +623,7 @@ func TestUserCallsInEveryState(t *testing.T) {
 		"SetNoDelay":     func(h *harness) { h.c.SetNoDelay(true); h.c.SetNoDelay(false) },
 		"SetKeepAlive":   func(h *harness) { h.c.SetKeepAlive(h.now, time.Hour, time.Second, 3) },
 		"SetUserTimeout": func(h *harness) { h.c.SetUserTimeout(h.now, time.Hour) },
+		"SetIdleTimeout": func(h *harness) { h.c.SetIdleTimeout(h.now, time.Hour) },
 		"SetMTU":         func(h *harness) { h.c.SetMTU(h.now, 1000) },
 		"Unreachable":    func(h *harness) { h.c.Unreachable(h.now, errno.HostUnreach) },
 		"InFlight":       func(h *harness) { h.c.InFlight(tcp.Seq(h.iss)) },

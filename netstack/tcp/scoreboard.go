@@ -218,7 +218,7 @@ func (c *Conn) markLost(rec *record) {
 	if rec.has(recordProbe) {
 		c.probeMissed()
 	} else if !rec.waits() {
-		c.rate.lost += rec.len()
+		c.rate.lost += int32(rec.len())
 	}
 	b.mark(rec, rec.flags&^(recordResent|recordPartly|recordProbe)|recordLost)
 	b.waitFrom = minSeq(b.waitFrom, rec.start)

@@ -360,7 +360,7 @@ func (c *Conn) restartAfterIdle(now clock.Time) {
 type probe struct {
 	due        bool
 	backoff    uint8
-	unanswered int // probes since the peer was last heard of
+	unanswered int32 // probes since the peer was last heard of
 }
 
 func (p *probe) answered() { p.unanswered = 0 }
@@ -432,7 +432,7 @@ func (c *Conn) probesExhausted() bool {
 	if limit < 0 {
 		return false
 	}
-	return c.probe.unanswered >= limit || c.orphan && int(c.probe.backoff) >= limit
+	return int(c.probe.unanswered) >= limit || c.orphan && int(c.probe.backoff) >= limit
 }
 
 // sendAck sends a bare acknowledgment if one is owed, or worth its while.

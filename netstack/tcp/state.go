@@ -101,6 +101,7 @@ func (c *Conn) established(now clock.Time, rtt time.Duration) {
 	c.events |= EventConnected
 	c.lastReceived = now
 	c.armKeepAlive(now)
+	c.armIdle(now)
 	if c.snd.finQueued {
 		// RFC 9293 3.10.4, CLOSE in SYN-RECEIVED: "queue for processing
 		// after entering ESTABLISHED state".

@@ -28,6 +28,7 @@ const (
 	timerPace
 	timerCork
 	timerTrim
+	timerIdle
 	numTimers
 )
 
@@ -82,6 +83,8 @@ func (c *Conn) runTimers(now clock.Time) {
 			c.paceFired = now
 		case timerTrim:
 			c.trim(now)
+		case timerIdle:
+			c.idleTimedOut(now)
 		}
 	}
 }
@@ -194,8 +197,9 @@ const (
 	maxTrimBackoff = 6
 )
 
-// armTrim is called whenever a stream takes a page, perhaps.
+// armTrim is called with all text, either way: a stream may have taken a page.
 func (c *Conn) armTrim(now clock.Time) {
+	c.lastText = now
 	c.timers[timerTrim] = now.Add(trimAfter)
 	c.trimBackoff = 0
 }
