@@ -63,6 +63,7 @@ type Dialer struct {
 	//
 	// If the SYN is lost the server may get the first Write twice, for two
 	// connections: it is for requests that may be repeated, such as those over TLS.
+	// A http.Transport gains nothing, as it reads before it writes.
 	FastOpen bool
 
 	// CongestionControl is the name of the congestion controller of TCP connections, see
