@@ -41,6 +41,9 @@ type bbrModel struct {
 	fullRounds    uint8
 	fullBandwidth int64
 
+	peerWindow int // the largest Ack.PeerWindow of the present round
+	peerGrown  int // the largest of those before by which it had grown
+
 	// How much more was delivered since extraAt than the bandwidth gives.
 	extraAt        clock.Time
 	extraDelivered int64
@@ -58,6 +61,7 @@ func (m *bbrModel) update(a *Ack) bool {
 		m.round++
 	}
 	m.delivered += uint64(amount(a.Delivered))
+	m.peerWindow = max(m.peerWindow, a.PeerWindow)
 	return m.roundStart
 }
 
@@ -65,6 +69,20 @@ func (m *bbrModel) update(a *Ack) bool {
 func (m *bbrModel) beginRound(a *Ack) {
 	m.nextRound, m.roundStart = a.TotalDelivered, false
 	m.delivered += uint64(amount(a.Delivered))
+}
+
+// peerLimited ends a round for what is known of the peer's window. It reports whether
+// that held the sender back while it grew, as windows do that are tuned: then the
+// bandwidth tells what the peer thinks of the path, and not what it is.
+func (m *bbrModel) peerLimited() bool {
+	w := m.peerWindow
+	m.peerWindow = 0
+	if w <= m.peerGrown+m.peerGrown/peerGrowth {
+		return false
+	}
+	first := m.peerGrown == 0
+	m.peerGrown = w
+	return !first
 }
 
 // sample is the draft, 4.1.1.5: BBRUpdateBtlBw.

@@ -10,6 +10,7 @@ import (
 
 const (
 	fullGrowth = 1250 // the draft, 4.3.2.2: the bandwidth grows if it does by a quarter, in gainUnit
+	peerGrowth = 8    // a window has grown if it did by one part of so many
 	fullRounds = 3    // rounds without growth after which the pipe is full
 
 	probeUp      = 1250 // the draft, 4.3.4.2: pacing gains of the cycle
@@ -41,11 +42,18 @@ func (b *BBR) enterStartup() {
 // checkFull is the draft, 4.3.2.2: BBRCheckFullPipe.
 func (b *BBR) checkFull(a *Ack) {
 	m := &b.model
-	if m.full || !m.roundStart || m.limited || m.bandwidth() == 0 {
+	if m.full || !m.roundStart {
+		return
+	}
+	grown := m.peerLimited()
+	if m.limited || m.bandwidth() == 0 {
 		return
 	}
 	if m.bandwidth() >= mulDiv(m.fullBandwidth, fullGrowth, gainUnit) {
 		m.fullBandwidth, m.fullRounds = m.bandwidth(), 0
+		return
+	}
+	if grown {
 		return
 	}
 	m.fullRounds++

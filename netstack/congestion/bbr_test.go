@@ -60,6 +60,37 @@ func TestBBRStates(t *testing.T) {
 	require.Zero(t, p.timeouts)
 }
 
+// A round in which the peer's window held the sender back, and grew, says nothing of
+// the path; one in which it did not grow, or did not hold anything back, does.
+func TestBBRPeerWindow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		window func(round int) int // zero: not in use
+		full   bool
+	}{
+		"grows":          {func(k int) int { return 1000 << k }, false},
+		"grows little":   {func(k int) int { return 100_000 + 100*k }, true},
+		"stays":          {func(int) int { return 100_000 }, true},
+		"is not in use":  {func(int) int { return 0 }, true},
+		"grew long ago":  {func(k int) int { return 1000 << min(k, 3) }, true},
+		"makes no sense": {func(k int) int { return -k }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := started(new(BBR))
+			now, total := testNow, uint64(0)
+			for k := range 10 {
+				now = now.Add(rtt50)
+				prior := total
+				total += 10 * testMSS
+				b.OnAck(now, Ack{
+					Acked: 10 * testMSS, Delivered: 10 * testMSS, RTT: rtt50, SRTT: rtt50, MinRTT: rtt50, PeerWindow: tt.window(k),
+					Rate: mbit20, RateInterval: rtt50, TotalDelivered: total, PriorDelivered: prior,
+				})
+			}
+			require.Equal(t, tt.full, b.model.full)
+		})
+	}
+}
+
 // The draft, 4.3.4.2: the cycle of gains; each phase takes a round-trip time.
 func TestBBRCycle(t *testing.T) {
 	b := new(BBR)

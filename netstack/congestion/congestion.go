@@ -139,6 +139,10 @@ type Ack struct {
 	// window, was what held the sender back when it sent what is acknowledged.
 	WindowLimited bool
 
+	// PeerWindow is the largest window that the peer has offered, bytes, if all that it
+	// offers was in use when this arrived; zero: it was not.
+	PeerWindow int
+
 	RTT    time.Duration // measured by this acknowledgment; zero: not measured
 	SRTT   time.Duration // smoothed, RFC 6298
 	MinRTT time.Duration // least of the last minutes

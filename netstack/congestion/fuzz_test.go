@@ -54,7 +54,7 @@ func (e *events) ack() Ack {
 	flags := e.byte()
 	a := Ack{
 		Acked: e.amount(), Delivered: e.amount(), Lost: e.amount(), Marked: flags&1 != 0,
-		PriorInFlight: e.amount(), InFlight: e.amount(), Phase: Phase(flags >> 1 & 7), WindowLimited: flags&16 != 0,
+		PriorInFlight: e.amount(), InFlight: e.amount(), Phase: Phase(flags >> 1 & 7), WindowLimited: flags&16 != 0, PeerWindow: e.amount(),
 		RTT: time.Duration(e.number()), SRTT: time.Duration(e.number()), MinRTT: time.Duration(e.number()),
 		Rate: e.number(), RateInterval: time.Duration(e.number()), AppLimited: flags&32 != 0,
 	}

@@ -150,10 +150,14 @@ func (c *Conn) tellController(now clock.Time, a *arrival, rtt time.Duration, lim
 	prior := a.rate.delivered
 	appLimited := a.rate.limited
 	rate, interval := r.generate(now, a, c.rtt.min)
+	peer := 0
+	if a.acked+c.flight()+2*c.snd.mss > int(c.snd.wnd) {
+		peer = int(c.snd.maxWnd)
+	}
 	ack := congestion.Ack{
 		Acked: a.acked, Delivered: a.delivered, Lost: int(r.lost),
 		PriorInFlight: a.prior, InFlight: c.inFlight(), Phase: c.recovery.phase,
-		WindowLimited: limited && !echo, Marked: echo,
+		WindowLimited: limited && !echo, PeerWindow: peer, Marked: echo,
 		RTT: rtt, SRTT: c.rtt.srtt, MinRTT: c.rtt.min,
 		Rate: rate, RateInterval: interval, AppLimited: appLimited,
 		TotalDelivered: r.delivered, PriorDelivered: prior,

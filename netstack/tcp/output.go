@@ -145,11 +145,11 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 	}
 	*rec = record{start: s.nxt, end: s.nxt.Add(n), flags: flags}
 	c.rate.stamp(now, rec, r.len() == 0)
-	joins := r.len() > 0 && (r.last().flags^rec.flags)&^(recordLimited|recordJoined) == 0
+	joins := r.len() > 0 && r.last().like(rec.flags)
 	switch {
 	case r.len() == 0:
 		r.n = 1
-	case joins && r.last().sent == now && r.last().order == rec.order-1:
+	case joins && r.last().order == rec.order-1 && c.atOnce(r.last(), now):
 		c.rate.order-- // one transmission, so far
 		r.last().end = rec.end
 	case r.push(c.pool, rec):
@@ -233,12 +233,23 @@ func (c *Conn) repeat(now clock.Time, i, n int) int {
 	return n
 }
 
+// atOnce reports whether what goes out at now counts as sent with a record: it was sent
+// at the same time, or in full segments so shortly before that no clock that tells of
+// losses would see a difference. So there are not many more than atOnceShare records for
+// each round trip however fast the path.
+func (c *Conn) atOnce(rec *record, now clock.Time) bool {
+	return rec.sent == now || now.Sub(rec.sent) <= c.rtt.min/atOnceShare && rec.len()%c.snd.mss == 0
+}
+
+// atOnceShare is the part of a round trip, one in so many, that counts as one instant.
+const atOnceShare = 1024
+
 // joinRepeats has record number i, which was just sent again, be one with what was sent
 // again right before it: one transmission, as super-segments are.
 func (c *Conn) joinRepeats(i int) {
 	r := &c.board.records
 	before, rec := r.at(i-1), r.at(i)
-	if before.sent == rec.sent && before.order == rec.order-1 && before.flags == rec.flags {
+	if before.order == rec.order-1 && before.flags == rec.flags && c.atOnce(before, rec.sent) {
 		before.end = rec.end
 		r.remove(i, i+1)
 		c.rate.order--

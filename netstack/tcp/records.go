@@ -47,7 +47,12 @@ const (
 func (r *record) len() int               { return r.end.Sub(r.start) }
 func (r *record) has(f recordFlags) bool { return r.flags&f != 0 }
 func (r *record) waits() bool            { return r.flags&(recordLost|recordResent|recordSacked) == recordLost }
-func (r *record) covers(seq Seq) bool    { return !seq.Before(r.start) && seq.Before(r.end) }
+
+// like reports whether a record with flags f has fared as r has.
+func (r *record) like(f recordFlags) bool {
+	return (r.flags^f)&^(recordLimited|recordJoined) == 0
+}
+func (r *record) covers(seq Seq) bool { return !seq.Before(r.start) && seq.Before(r.end) }
 
 const (
 	// inlineRecords are kept in the connection itself: enough for a request and
@@ -55,9 +60,13 @@ const (
 	inlineRecords = 2
 	minRecords    = 16 // of a ring on its own; a power of two
 
-	// maxRecords bounds a connection's records. Who acknowledges the middles of
-	// more bursts than that is not believed.
-	maxRecords = 1 << 13
+	// maxRecords bounds a connection's records, to 1.5 MB: a flight of 64 MiB of which
+	// every third segment is lost has as many.
+	maxRecords = 1 << 15
+
+	// spareRecords are those that there may be, beside two for each full segment in
+	// flight, before SACKs make no more: honest ones end where segments do.
+	spareRecords = 1 << 10
 )
 
 // records is the ring of them, in the order of their sequence numbers. Its memory
@@ -84,6 +93,9 @@ func (r *records) at(i int) *record {
 	s := r.slots()
 	return &s[(int(r.head)+i)&(len(s)-1)]
 }
+
+// slot returns the place of record number i in the ring.
+func (r *records) slot(i int) int { return (int(r.head) + i) & (len(r.slots()) - 1) }
 
 // last returns the newest record; there is one.
 func (r *records) last() *record { return r.at(int(r.n) - 1) }
@@ -138,14 +150,30 @@ func (r *records) open(i int) {
 	if i < int(r.n)-i {
 		r.head = (r.head - 1) & int32(len(r.slots())-1)
 		r.n++
-		for j := range i {
-			*r.at(j) = *r.at(j + 1)
-		}
+		r.move(0, 1, i)
 		return
 	}
 	r.n++
-	for j := int(r.n) - 1; j > i; j-- {
-		*r.at(j) = *r.at(j - 1)
+	r.move(i+1, i, int(r.n)-1-i)
+}
+
+// move copies k records from number from on to where number to is, a few at a time
+// where the ring ends.
+func (r *records) move(to, from, k int) {
+	s := r.slots()
+	for k > 0 {
+		var n int
+		if to < from {
+			a, b := r.slot(to), r.slot(from)
+			n = min(k, len(s)-max(a, b))
+			copy(s[a:a+n], s[b:b+n])
+			to, from = to+n, from+n
+		} else {
+			a, b := r.slot(to+k-1)+1, r.slot(from+k-1)+1
+			n = min(k, a, b)
+			copy(s[a-n:a], s[b-n:b])
+		}
+		k -= n
 	}
 }
 
@@ -156,14 +184,10 @@ func (r *records) remove(i, j int) {
 		return
 	}
 	if i < int(r.n)-j {
-		for m := i - 1; m >= 0; m-- {
-			*r.at(m + k) = *r.at(m)
-		}
+		r.move(k, 0, i)
 		r.head = (r.head + int32(k)) & int32(len(r.slots())-1)
 	} else {
-		for m := j; m < int(r.n); m++ {
-			*r.at(m - k) = *r.at(m)
-		}
+		r.move(i, j, int(r.n)-j)
 	}
 	r.n -= int32(k)
 }

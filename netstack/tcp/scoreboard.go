@@ -139,24 +139,44 @@ func (c *Conn) sackRange(now clock.Time, k span, a *arrival) bool {
 			continue
 		}
 		if rec.start.Before(k.start) {
-			if !r.split(c.pool, i, k.start) {
+			if !c.believes() || !r.split(c.pool, i, k.start) {
 				all = false
 				continue
 			}
 			i++
 			rec = r.at(i)
 		}
-		if rec.end.After(k.end) {
-			if !r.split(c.pool, i, k.end) {
-				return false
+		part := *rec
+		part.end = minSeq(rec.end, k.end)
+		sacked := rec.flags&^(recordLost|recordResent|recordPartly) | recordSacked
+		switch {
+		case i > 0 && r.at(i-1).like(sacked):
+			// It has arrived as what is before it, and is one with that from now on: there
+			// are no more records than there are holes, however many acknowledgments tell
+			// of what lies between them.
+			r.at(i - 1).end = part.end
+			rec.start = part.end
+			if rec.len() == 0 {
+				r.remove(i, i+1)
+				i--
 			}
-			rec = r.at(i)
+		case part.end != rec.end && (!c.believes() || !r.split(c.pool, i, part.end)):
+			return false
+		default:
+			r.at(i).flags = sacked
 		}
-		c.arrived(now, rec, a)
-		b.pieces += int32(c.pieces(rec.len()))
-		b.mark(rec, rec.flags&^(recordLost|recordResent|recordPartly)|recordSacked)
+		c.arrived(now, &part, a)
+		b.pieces += int32(c.pieces(part.len()))
+		b.mark(&part, sacked)
 	}
 	return all
+}
+
+// believes reports whether a SACK may tell parts of a record from each other. Who
+// acknowledges single bytes would have us remember, and search, many more records than
+// there are segments.
+func (c *Conn) believes() bool {
+	return c.board.records.len() < 2*(c.flight()/c.snd.mss)+spareRecords
 }
 
 // takeCumulative removes everything below ack from the scoreboard.
