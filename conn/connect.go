@@ -26,6 +26,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 	default:
 	}
 	c := newTCP(st, network)
+	c.opening.Store(true) // what follows waits without being c's user, who does not have it yet
 	if err := c.open(o); err != nil {
 		return nil, err
 	}
@@ -37,6 +38,7 @@ func ConnectTCP(ctx context.Context, st *netstack.Stack, network string, o core.
 				s.Abort()
 				return nil, net.ErrClosed
 			default:
+				c.opening.Store(false)
 				c.rest(&c.out)
 				return c, nil
 			}
@@ -65,7 +67,8 @@ type opening struct {
 	fn  func(*core.Core) // run, as Do wants it
 }
 
-// openings are used again: their lives end with Do.
+// openings are used again: their lives end with Do. Unlike channels they may go from one
+// stack to another, and so are not the stack's.
 var openings = sync.Pool{New: func() any {
 	p := new(opening)
 	p.fn = p.run

@@ -32,6 +32,7 @@ type endpoint struct {
 	mu      sync.Mutex // guards deadlines and turn; held for moments only
 	turn    *sync.Cond // for those who wait for a direction; nil: nobody ever did
 	closed  atomic.Bool
+	opening atomic.Bool // somebody waits who is not the direction's user, see ConnectTCP
 }
 
 // A direction is one half of an endpoint: reading or writing.
@@ -68,7 +69,8 @@ func (d *direction) signal() {
 	}
 }
 
-// ready returns the channel of d, for d's user. The first who asks finds a token in
+// ready returns the channel of d, for d's user: nobody else may wait, as the channel is
+// somebody else's once the user has left, or rest was called. The first who asks finds a token in
 // it: news may have come while there was no channel.
 func (e *endpoint) ready(d *direction) <-chan struct{} {
 	ready := d.slot.Load()
@@ -160,7 +162,9 @@ func (e *endpoint) shut() bool {
 	for _, d := range []*direction{&e.in, &e.out} {
 		d.signal()
 		e.acquire(d)
-		e.rest(d)
+		if !e.opening.Load() {
+			e.rest(d)
+		}
 		e.release(d) // who comes from now on finds the endpoint closed
 	}
 	e.mu.Lock()

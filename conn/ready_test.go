@@ -67,3 +67,19 @@ func TestChannelsAreGivenOn(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// While a connection is opened somebody waits who is not its user, and who must not be left
+// with the channel of another one.
+func TestChannelOfOpeningIsKept(t *testing.T) {
+	st := new(netstack.Stack)
+	for range 100 {
+		c := newTCP(st, "tcp")
+		c.opening.Store(true)
+		ready := c.ready(&c.out)
+		c.shut()
+		for range 3 {
+			next := newTCP(st, "tcp")
+			require.NotEqual(t, ready, next.ready(&next.out))
+		}
+	}
+}

@@ -38,16 +38,18 @@ func (st *Stack) Do(fn func(*core.Core)) error {
 	if done == nil {
 		done = make(chan bool, 1)
 	}
-	defer st.answers.Put(done) // empty again: each command has one answer, which was read
 	st.mu.Lock()
 	if st.ended {
 		st.mu.Unlock()
+		st.answers.Put(done)
 		return net.ErrClosed
 	}
 	st.commands = append(st.commands, command{fn, done})
 	st.mu.Unlock()
 	st.wake()
-	if !<-done {
+	ran := <-done
+	st.answers.Put(done) // empty again: each command has one answer
+	if !ran {
 		return net.ErrClosed
 	}
 	return nil

@@ -201,6 +201,7 @@ func (c *Conn) advance(ack Seq) int {
 // progress ends what went on for as long as nothing new was acknowledged.
 func (c *Conn) progress(now clock.Time) {
 	c.retries = 0
+	c.lastText = now
 	if c.ts.on {
 		// Karn's algorithm keeps the back-off until there is a measure, as nobody
 		// knows what was acknowledged. The echo tells: a retransmission, which is a

@@ -126,7 +126,7 @@ type Conn struct {
 	ts           timestamps
 	lastReceived clock.Time // a segment to be believed
 	lastSent     clock.Time // data
-	lastText     clock.Time // either way, also again; not set before
+	lastText     clock.Time // when text arrived, or an acknowledgment of some; not set before
 	rtt          estimator
 	congestion   steering
 	probe        probe

@@ -243,7 +243,7 @@ func stamp(val, bits uint32) uint32 {
 // would do about ack and its payload is done. mtu is as for Connect.
 func (c *Conn) AcceptCookie(now clock.Time, k *Cookie, mtu int, ack *wire.TCP, payload []byte) (Action, wire.Drop) {
 	c.open(now, k.iss, mtu)
-	c.ts.offset = k.offset
+	c.ts.offset = k.offset // as in our SYN-ACK
 	c.passive = true
 	c.takeSyn(now, &k.syn)
 	c.setState(StateSynReceived)

@@ -67,6 +67,7 @@ func (c *Conn) noteText(now clock.Time, p []byte) {
 		c.noteSize(len(p))
 	}
 	c.tune.got += uint32(len(p))
+	c.lastText = now
 	c.armTrim(now)
 }
 

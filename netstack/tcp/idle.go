@@ -1,7 +1,6 @@
 package tcp
 
-// Connections that nobody uses. RFC 9293 leaves them open for ever (MUST-25 and 3.8.4:
-// even keep-alives are for the user to ask for), and so do we unless told otherwise.
+// Connections that nobody uses stay open for ever unless somebody wants otherwise.
 
 import (
 	"time"
@@ -11,9 +10,10 @@ import (
 )
 
 // SetIdleTimeout ends the connection, with a reset and errno.TimedOut, once neither side
-// has sent text for d. Text that is sent again counts, as do window probes: what is under
-// way is the business of other time-outs. Keep-alives and acknowledgments do not count.
-// After Close it is over. Zero or negative: never.
+// has sent text for d, nor waits for an acknowledgment of text or for a window: what is
+// under way is the business of other time-outs, and what the peer sends to a window that
+// is closed is text too. Keep-alives and their answers do not count. After Close it is
+// over. Zero or negative: never.
 func (c *Conn) SetIdleTimeout(now clock.Time, d time.Duration) {
 	c.idleTimeout = max(d, 0)
 	c.timers[timerIdle] = 0
@@ -30,11 +30,15 @@ func (c *Conn) armIdle(now clock.Time) {
 	}
 }
 
-// idleFrom returns since when nobody has sent text.
+// idleFrom returns since when nothing was under way, as far as is known.
 func (c *Conn) idleFrom() clock.Time { return max(c.opened, c.lastText) }
 
 func (c *Conn) idleTimedOut(now clock.Time) {
-	if next := c.idleFrom().Add(c.idleTimeout); next > now {
+	next := c.idleFrom().Add(c.idleTimeout)
+	if c.outstanding() || c.dataEnd().After(c.snd.nxt) {
+		next = now.Add(c.idleTimeout) // progress tells from when on
+	}
+	if next > now {
 		c.timers[timerIdle] = next
 		return
 	}

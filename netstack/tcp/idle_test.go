@@ -1,6 +1,7 @@
 package tcp_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -70,22 +71,11 @@ func TestIdleTimeoutOfText(t *testing.T) {
 	})
 }
 
-// What is not acknowledged is not idle, and it can be turned off.
-func TestIdleTimeoutNot(t *testing.T) {
+// It can be turned off.
+func TestIdleTimeoutOff(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
-		h.cfg.RetransmitLimit = -1
-		h.cfg.MaxRTO = 5 * time.Second
 		idle(h, false)
-		h.write("x")
-		h.all()
-		for range 50 {
-			if _, ok := h.next(5*time.Second + tolerance); !ok {
-				h.fail("nothing was sent again")
-			}
-		}
-		h.in(TCP{Seq: 1, Ack: 2, Flags: ACK})
 		h.quiet(4 * time.Second)
-		h.wantState(tcp.StateEstablished)
 		h.c.SetIdleTimeout(h.now, -1)
 		h.quiet(24 * time.Hour)
 		h.wantState(tcp.StateEstablished)
@@ -109,5 +99,64 @@ func TestIdleTimeoutHalfClosed(t *testing.T) {
 		h.in(TCP{Seq: 1, Ack: 2, Flags: ACK})
 		h.quiet(59 * time.Second)
 		h.wantState(tcp.StateFinWait2)
+	})
+}
+
+// Text that is not acknowledged is not idle, however rarely it is sent again.
+func TestIdleTimeoutOut(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.RetransmitLimit = -1
+		idle(h, false)
+		h.write("x")
+		h.all()
+		for range 10 {
+			if _, ok := h.next(70 * time.Second); !ok {
+				h.fail("nothing was sent again")
+			}
+			if h.c.State() != tcp.StateEstablished {
+				h.fail("ended while text was out")
+			}
+		}
+	})
+}
+
+// Nor is text that waits for a window.
+func TestIdleTimeoutWithClosedWindow(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		idle(h, false)
+		h.window = 0
+		h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+		h.write("xyzxyz")
+		h.all()
+		for range 12 {
+			if _, ok := h.next(70 * time.Second); !ok {
+				break
+			}
+			if h.c.State() != tcp.StateEstablished {
+				h.fail("ended while probes were answered")
+			}
+			h.in(TCP{Seq: 1, Ack: 1, Flags: ACK})
+		}
+	})
+}
+
+// Nor is a peer whose text our window keeps out.
+func TestIdleTimeoutOfPeersProbes(t *testing.T) {
+	each(t, func(t *testing.T, h *harness) {
+		h.cfg.RecvBuffer = 2048
+		idle(h, false)
+		for range 4 {
+			h.in(TCP{Seq: 1 + uint32(h.c.In.Len()), Ack: 1, Flags: ACK}, strings.Repeat("x", 1024))
+			h.all()
+		}
+		for range 30 {
+			h.in(TCP{Seq: 1 + uint32(h.c.In.Len()), Ack: 1, Flags: ACK}, "x")
+			h.all()
+			h.advance(time.Second)
+			h.all()
+			if h.c.State() != tcp.StateEstablished {
+				h.fail("ended while the peer probed")
+			}
+		}
 	})
 }

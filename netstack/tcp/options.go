@@ -165,6 +165,6 @@ func (t *timestamps) old(now clock.Time, val uint32) bool {
 	return int32(val-t.recent) < 0 && now.Sub(t.recentAt) <= outdatedAfter
 }
 
-// SetTimestampOffset has timestamps begin elsewhere than the clock, before the
-// connection is opened: see [ISNSource.TimestampOffset].
+// SetTimestampOffset has timestamps begin elsewhere than the clock, which they would
+// tell: see [ISNSource.TimestampOffset]. It is for before the connection is opened.
 func (c *Conn) SetTimestampOffset(offset uint32) { c.ts.offset = offset }

@@ -188,6 +188,9 @@ func (c *Conn) checkSequence(now clock.Time, s *segment) wire.Drop {
 		if start < 0 {
 			c.noteDuplicate(s.seq, c.rcv.nxt)
 		}
+		if len(s.payload) > 0 {
+			c.lastText = now
+		}
 		s.seq, s.payload, s.drop = c.rcv.nxt, nil, wire.DropOutOfWindow
 		s.flags &^= wire.FIN
 		c.ackNow = true

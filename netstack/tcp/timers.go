@@ -199,7 +199,6 @@ const (
 
 // armTrim is called with all text, either way: a stream may have taken a page.
 func (c *Conn) armTrim(now clock.Time) {
-	c.lastText = now
 	c.timers[timerTrim] = now.Add(trimAfter)
 	c.trimBackoff = 0
 }

@@ -154,7 +154,7 @@ func (w *TimeWait) Reusable(now clock.Time) bool {
 }
 
 // Succeed has a connection that was just opened go on with the timestamps of the one
-// that a record is of, whose name it has.
+// that a record is of, whose name it has: whatever offset its owner gave to either.
 func (c *Conn) Succeed(w *TimeWait) {
 	if w.ts.on {
 		c.ts.offset = w.ts.offset
