@@ -85,6 +85,9 @@ func (c *Conn) ackArrived(now clock.Time, s *segment, news bool) {
 	if a.rtt.IsSet() {
 		rtt = max(now.Sub(a.rtt), 1)
 		c.rtt.noteLeast(now, rtt)
+		if !news {
+			c.measureSacked(now, rtt)
+		}
 	}
 	c.noteDsack(&a)
 	c.probeAcked(now, s, &a)
@@ -264,6 +267,23 @@ func (c *Conn) measure(now clock.Time, ack Seq, stamp uint32) time.Duration {
 		c.rtt.sample(now, rtt, c.cfg.rtoBounds())
 	}
 	return rtt
+}
+
+// measureSacked takes a round-trip time that a SACK has brought, at most one in a round
+// trip: RFC 6298 3, measurement. What is timed may be lost, or lie behind a gap, and a
+// time-out that does not know how long the queue has grown comes in the midst of the
+// repair.
+func (c *Conn) measureSacked(now clock.Time, rtt time.Duration) {
+	e, b := &c.rtt, c.cfg.rtoBounds()
+	if now.Sub(e.timedAt) < e.srtt || c.recovery.phase == congestion.Timeout {
+		return
+	}
+	e.timing, e.timedAt = false, now
+	old := e.current(b)
+	e.sample(now, rtt, b)
+	if at := &c.timers[timerRetransmit]; at.IsSet() {
+		*at = at.Add(max(e.current(b)-old, 0)) // as if it had been known when it was set
+	}
 }
 
 // duplicate looks at an acknowledgment of nothing new, and reports whether it is a
