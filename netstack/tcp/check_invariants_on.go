@@ -132,7 +132,7 @@ func (c *Conn) checkTimers() string {
 	if t[timerLoss].IsSet() && c.flight() == 0 {
 		return "loss timer set, nothing out"
 	}
-	if c.outstanding() && !t[timerRetransmit].IsSet() && !t[timerProbe].IsSet() {
+	if c.outstanding() && !t[timerRetransmit].IsSet() && !t[timerProbe].IsSet() && !c.probe.due {
 		return "data out and no timer"
 	}
 	if t[timerKeepAlive].IsSet() && !c.keep.on {
