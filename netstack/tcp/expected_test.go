@@ -35,9 +35,7 @@ func (s *stepper) receive(now clock.Time, h wire.TCP, payload []byte, short bool
 		seg := segment{h: &h, flags: h.Flags, seq: Seq(h.Seq), ack: Seq(h.Ack), payload: payload}
 		a, d = s.c.receiveStepwise(now, &seg)
 	}
-	if !s.c.probe.due { // one that has yet to go out has no timer any more
-		s.c.check()
-	}
+	s.c.check()
 	return fmt.Sprint(a, d), taken
 }
 
