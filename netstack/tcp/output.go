@@ -138,43 +138,52 @@ func (c *Conn) recordAs(now clock.Time, n int, flags recordFlags) bool {
 	if again {
 		flags |= recordRepeats
 	}
-	var apart record
-	rec := &apart
-	if r.len() == 0 { // there is room, and so it is written where it stays
-		rec = r.at(0)
-	}
-	*rec = record{start: s.nxt, end: s.nxt.Add(n), flags: flags}
-	c.rate.stamp(now, rec, r.len() == 0)
-	joins := r.len() > 0 && r.last().like(rec.flags)
-	switch {
-	case r.len() == 0:
-		r.n = 1
-	case joins && r.last().order == rec.order-1 && c.atOnce(r.last(), now):
-		c.rate.order-- // one transmission, so far
-		r.last().end = rec.end
-	case r.push(c.pool, rec):
-	case joins:
-		// What is older counts as sent now: it is taken for lost later than it
-		// might be, never sooner.
-		last := r.last()
-		rec.start, rec.flags = last.start, rec.flags|recordJoined
-		*last = *rec
-	default:
+	end := s.nxt.Add(n)
+	if r.len() > 0 && r.last().order == c.rate.order && r.last().like(flags) && c.atOnce(r.last(), now) {
+		r.last().end = end // one transmission, so far
+	} else if !c.recordApart(now, end, flags) {
 		return false
 	}
 	if again {
 		c.stats.retransmits += uint64(c.pieces(n))
 		c.rtt.resent(s.nxt)
 		c.lastResent = now
-		s.resentTo = maxSeq(s.resentTo, rec.end)
+		s.resentTo = maxSeq(s.resentTo, end)
 	} else {
 		c.rtt.start(now, s.nxt.Add(min(n, s.mss))) // the first piece, as if it had gone alone
 	}
-	s.nxt = rec.end
+	s.nxt = end
 	s.max = maxSeq(s.max, s.nxt) // RFC 6675 5 step C.3: HighData
 	// RFC 7661 4.2: a window of which at least half is in use is validated.
 	if 2*c.inFlight() >= c.congestion.Window() {
 		s.limitedTo = s.nxt
+	}
+	return true
+}
+
+// recordApart takes note of what is sent now, up to end, in a record of its own.
+func (c *Conn) recordApart(now clock.Time, end Seq, flags recordFlags) bool {
+	r := &c.board.records
+	empty := r.len() == 0
+	var apart record
+	rec := &apart
+	if empty { // there is room, and so it is written where it stays
+		rec = r.at(0)
+	}
+	*rec = record{start: c.snd.nxt, end: end, flags: flags}
+	c.rate.stamp(now, rec, empty)
+	switch {
+	case empty:
+		r.n = 1
+	case r.push(c.pool, rec):
+	case r.last().like(rec.flags):
+		// Without memory. What is older counts as sent now: it is taken for lost later
+		// than it might be, never sooner.
+		last := r.last()
+		rec.start, rec.flags = last.start, rec.flags|recordJoined
+		*last = *rec
+	default:
+		return false
 	}
 	return true
 }
