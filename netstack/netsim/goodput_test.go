@@ -71,6 +71,22 @@ const (
 	mostDropped = 0.03
 )
 
+// TestGoodputOfBBR is the part of the table where losses are no congestion: half as much
+// again as others reach.
+func TestGoodputOfBBR(t *testing.T) {
+	bbr := slices.IndexFunc(controllers(), func(c controller) bool { return c.name == "bbr" })
+	loss := &board{title: "buffer, loss (B/s), BBR", format: "%.0f"}
+	for _, r := range lossGoodput {
+		for i, p := range lossColumns {
+			if r.buffer >= 16384 && (p == 0.05 || p == 0.1) {
+				got := goodputOf(t, r.buffer, p, controllers()[bbr])
+				loss.add(figure{row: fmt.Sprint(r.buffer), column: fmt.Sprintf("%g %%", p*100), got: got, base: r.others[i], want: 1.5 * r.others[i]})
+			}
+		}
+	}
+	loss.report(t)
+}
+
 func TestGoodputTable(t *testing.T) {
 	loss := &board{title: "buffer, loss (B/s)", format: "%.0f"}
 	for _, r := range lossGoodput {
@@ -108,11 +124,15 @@ func TestGoodputTable(t *testing.T) {
 
 // goodputOf returns the bytes per second of one flow over a link that loses, the
 // median of some.
-func goodputOf(t *testing.T, buffer int, loss float64) float64 {
+func goodputOf(t *testing.T, buffer int, loss float64, use ...controller) float64 {
 	var all []float64
 	for i := range runs(goodputRuns) {
 		path := netsim.Path{Delay: 50 * time.Millisecond, Loss: loss}
-		s, a, b := twoHosts(*first+uint64(i), patient(buffer), path, path)
+		cfg := patient(buffer)
+		for _, c := range use {
+			c.use(&cfg)
+		}
+		s, a, b := twoHosts(*first+uint64(i), cfg, path, path)
 		f := s.MustFlow(netsim.FlowConfig{From: a, To: b, Client: netsim.App{Bytes: lossBytes}})
 		require.NoError(t, s.Settle(10000*time.Hour), "buffer %d, loss %v", buffer, loss)
 		all = append(all, f.Sent().Goodput())
