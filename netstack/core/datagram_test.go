@@ -330,6 +330,35 @@ func TestPingErrors(t *testing.T) {
 	require.Equal(t, 2, h.drops(wire.DropNoSocket))
 }
 
+// A socket is gone when Close returns, also in the midst of a turn: a datagram that
+// is sent then is not swallowed, but goes to another socket or is answered.
+func TestDatagramAfterClose(t *testing.T) {
+	w, h := alone(t)
+	bound, err := h.c.OpenUDP(w.now, core.UDPOptions{Local: port(7), ReuseAddr: true})
+	require.NoError(t, err)
+	connected, err := h.c.OpenUDP(w.now, core.UDPOptions{Local: port(7), Remote: at(x4, 9), ReuseAddr: true})
+	require.NoError(t, err)
+	frame := frameTo(h, ip(x4, a4, wire.ProtoUDP, 64, udpSegment(x4, a4, 9, 7, "x")))
+	w.in(h, frame)
+	_, _, _, err = connected.ReadFrom(make([]byte, 1))
+	require.NoError(t, err)
+
+	receive := func(closes *core.UDP) {
+		h.c.BeginTurn(w.now)
+		closes.Close()
+		h.eth.Receive(w.now, phy.Frame{Data: frame})
+		h.c.EndTurn(w.now)
+	}
+	receive(connected)
+	_, _, _, err = bound.ReadFrom(make([]byte, 1))
+	require.NoError(t, err)
+	receive(bound)
+	require.Equal(t, 1, h.drops(wire.DropNoSocket))
+	w.run()
+	require.Equal(t, uint64(1), h.c.Stats().ICMPErrorsOut)
+	require.Zero(t, h.c.Stats().UDPSockets)
+}
+
 // A core without interfaces answers all the same.
 func TestNoInterface(t *testing.T) {
 	c, err := core.New(core.Config{})

@@ -231,6 +231,10 @@ func (c *Core) receiveUDP(now clock.Time, in *inbound) wire.Drop {
 		return c.receiveUDPGroup(in, &h, payload)
 	}
 	s := c.findUDP(in, &h)
+	for s != nil && s.closed.Load() { // in the course of this turn: who sends after Close finds nobody
+		s.attend(now)
+		s = c.findUDP(in, &h)
+	}
 	if s == nil {
 		c.sendError(now, in, portUnreachable(in.src), portUnreachableCode(in.src), 0)
 		return wire.DropNoSocket
