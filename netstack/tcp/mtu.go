@@ -69,6 +69,7 @@ const (
 
 	// holeTimeouts is after how many time-outs in a row what arrives of smaller
 	// segments has us believe that larger ones vanish: RFC 4821 7.7, repeated timeouts.
+	// The first is enough if neither a large one nor a tail loss probe ever arrived.
 	// There have to be more by one for each time that this was a mistake, up to
 	// maxDoubts; and by as much where the segments are small already and did arrive.
 	holeTimeouts = 2
@@ -96,6 +97,8 @@ type mtuSearch struct {
 	state  MTUState
 	out    bool // a probe is in flight
 	proved bool // a segment as large as c.mtu allows has arrived
+
+	suspect bool // see suspects; as of the last row of time-outs
 }
 
 // ipLen returns the length of the IP header, as far as it concerns sizes.
@@ -198,6 +201,9 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	if size >= int(c.mtu) || a.acked+c.flight() <= size-c.headerLen() {
 		return // nothing larger was out
 	}
+	if int(c.retries) < holeTimeouts && !a.hasEcho && a.acked >= c.snd.mss {
+		return // it may as well be a large one that was late
+	}
 	m.first = max(uint16(c.mtu), m.first)
 	if int(m.high) <= int(m.first) {
 		m.high = 0 // what it had been found out for is another path
@@ -205,6 +211,12 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	m.state = MTUBase
 	if int(c.mtu) <= c.baseMTU() {
 		m.state = MTUError
+	}
+	if !m.proved && !c.recovery.marked {
+		// RFC 4821 4: what is too big for the path does not tell of congestion.
+		c.recovery.reduced, c.recovery.frto = false, frtoOff
+		c.forgetReduction()
+		c.control(now).OnUndo(now)
 	}
 	m.size, m.tries, m.next, m.proved = 0, 0, now, false
 	c.stats.blackHoles++
@@ -216,10 +228,19 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 // holeTimeouts returns how many time-outs in a row speak for a black hole.
 func (c *Conn) holeTimeouts() int {
 	n := holeTimeouts + int(c.search.doubts)
+	if c.search.suspect {
+		n--
+	}
 	if c.search.proved && int(c.mtu) <= c.baseMTU() {
 		n += maxDoubts
 	}
 	return n
+}
+
+// suspects reports, at the first time-out of a row, whether there is reason to suspect a
+// black hole: no large segment has ever arrived, and a tail loss probe was lost as well.
+func (c *Conn) suspects() bool {
+	return c.rack.probeOut && !c.search.proved && !c.cfg.NoMTUProbing && c.snd.mss+c.headerLen() > c.baseMTU()
 }
 
 // baseMTU returns the size that gets through nearly everywhere.
@@ -377,6 +398,7 @@ func (c *Conn) probeArrived(now clock.Time) {
 	}
 	m.state = MTUSearching
 	c.resize(now, int(m.size))
+	m.proved = true
 	c.chooseProbe(now)
 }
 

@@ -23,6 +23,7 @@ func (h *harness) ackEcho(n int, echo uint32, blocks ...blk) {
 // were stamped with.
 func (h *harness) eifel(n int) (echo uint32) {
 	h.t.Helper()
+	h.cfg.NoMTUProbing = true
 	h.stamping().to(tcp.StateEstablished)
 	h.write(pattern(n * h.mss()))
 	require.Len(h.t, h.all(), n)

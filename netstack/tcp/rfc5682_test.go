@@ -22,6 +22,7 @@ func frtoCases(t *testing.T, f func(t *testing.T, h *harness)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, h *harness) {
+				h.cfg.NoMTUProbing = true // the time-out is about nothing else
 				set(h)
 				f(t, h)
 			})
@@ -130,6 +131,7 @@ func TestFRTOGenuine(t *testing.T) {
 	for _, sack := range []bool{false, true} {
 		each(t, func(t *testing.T, h *harness) {
 			h.peer.SACKPermitted = sack
+			h.cfg.NoMTUProbing = true
 			h.to(tcp.StateEstablished)
 			h.write(pattern(40 * ethMSS))
 			require.Len(t, h.all(), 10)
@@ -156,6 +158,7 @@ func TestFRTOGenuine(t *testing.T) {
 // recovery at once.
 func TestFRTODuplicateFirst(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
+		h.cfg.NoMTUProbing = true
 		h.sacking().to(tcp.StateEstablished)
 		h.write(pattern(40 * ethMSS))
 		require.Len(t, h.all(), 10)

@@ -402,6 +402,7 @@ func TestProbeTimeout(t *testing.T) {
 // anew.
 func TestProbeInPlaceOfTimeout(t *testing.T) {
 	each(t, func(t *testing.T, h *harness) {
+		h.cfg.NoMTUProbing = true
 		h.sacking().to(tcp.StateEstablished)
 		data := pattern(ethMSS)
 		require.Len(t, h.flight(1), 1)

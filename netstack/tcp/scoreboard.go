@@ -220,8 +220,8 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 	if rec.has(recordProbe) {
 		a.probed = true
 	}
-	c.search.proved = c.search.proved || rec.len() >= c.snd.mss
 	if !rec.has(recordRepeats) {
+		c.search.proved = c.search.proved || rec.len() >= c.snd.mss // what goes again may go in pieces
 		a.original = a.original || !rec.end.After(c.recovery.end)
 		if rec.sent > a.rtt && !rec.has(recordJoined) {
 			a.rtt = rec.sent

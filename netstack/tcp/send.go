@@ -131,7 +131,7 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 	if n <= 0 {
 		return Segment{}, false
 	}
-	if v.phase == congestion.Timeout && c.retries > 1 {
+	if v.phase == congestion.Timeout && int(c.retries) >= min(c.holeTimeouts(), holeTimeouts) {
 		full = min(full, max(s.mss/smallShare, minMSS))
 		b = b[:min(len(b), int(c.search.limit))]
 	}
@@ -161,9 +161,10 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 }
 
 // smallShare divides the segment that was lost again and again: from the second
-// time-out in a row the loss window, one full-sized segment (RFC 5681 3.1), goes out in
-// so many pieces. One that arrives is enough to go on, each has a chance of its own, and
-// where a path swallows large packets small ones get through.
+// time-out in a row on, and from the first if large ones are suspect, the loss window,
+// one full-sized segment (RFC 5681 3.1), goes out in so many pieces. One that arrives is
+// enough to go on, each has a chance of its own, and where a path swallows large packets
+// small ones get through.
 const smallShare = 4
 
 // gather takes for lost as well what follows record number i, up to a full segment,

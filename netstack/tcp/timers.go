@@ -122,6 +122,7 @@ func (c *Conn) loseAll(now clock.Time) {
 	if c.retries == 1 {
 		// RFC 5681 3.1, (4): only "when ... the given segment has not yet
 		// been resent by way of the retransmission timer".
+		c.search.suspect = c.suspects()
 		v.frto = frtoOff
 		if v.phase <= congestion.Reducing {
 			v.frto = frtoHead // RFC 5682 2.1 step 1: not in a recovery
