@@ -17,6 +17,8 @@ const (
 	// lossyTime is how long they measure at least: congestion control needs
 	// seconds to show what it does.
 	lossyTime = 5 * time.Second
+	// rareTime is the same where losses are rare: a second and a half apart.
+	rareTime = 20 * time.Second
 	// lossyTinyTime is the same for tiny runs: some round trips.
 	lossyTinyTime = 300 * time.Millisecond
 	// lossyRounds is how often they are run at most.
@@ -33,12 +35,14 @@ type lossyLink struct {
 	cfg    link.Config
 	loss   float64
 	outage time.Duration // in both directions, after a quarter of the time
+	least  time.Duration // of measuring; zero: lossyTime
 }
 
 // lossyRows are bulk transfers over links that lose.
 func lossyRows() []Row {
 	slow := link.Config{Delay: 20 * time.Millisecond, Rate: 100e6, Queue: 250}
 	fast := link.Config{Delay: 10 * time.Millisecond, Rate: 1e9, Queue: 1000}
+	long := link.Config{Delay: 33 * time.Millisecond, Rate: 200e6, Queue: 1100}
 	const slowly = "20 ms each way, 100 Mbit/s, queue of 250 packets, "
 	var rows []Row
 	for _, l := range []lossyLink{
@@ -48,6 +52,7 @@ func lossyRows() []Row {
 		{name: "5%", about: slowly + "5 % loss", cfg: slow, loss: 0.05},
 		{name: "outage", about: slowly + "an outage of 100 ms", cfg: slow, outage: 100 * time.Millisecond},
 		{name: "1Gbit", about: "10 ms each way, 1 Gbit/s, queue of 1000 packets, no loss but the queue's", cfg: fast},
+		{name: "66ms", about: "33 ms each way, 200 Mbit/s, queue of 1100 packets, 0.003 % loss", cfg: long, loss: 0.00003, least: rareTime},
 	} {
 		rows = append(rows, l.row())
 	}
@@ -77,7 +82,7 @@ func (l lossyLink) row() Row {
 			if o.Tiny {
 				o.Time = lossyTinyTime
 			} else {
-				o.Time = max(o.Time, lossyTime)
+				o.Time = max(o.Time, lossyTime, l.least)
 			}
 			if l.outage > 0 {
 				if err := last.Link.Interrupt(o.warmUp()+o.Time/4, l.outage); err != nil {

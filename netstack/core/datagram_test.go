@@ -357,6 +357,14 @@ func TestDatagramAfterClose(t *testing.T) {
 	w.run()
 	require.Equal(t, uint64(1), h.c.Stats().ICMPErrorsOut)
 	require.Zero(t, h.c.Stats().UDPSockets)
+
+	bound, err = h.c.OpenUDP(w.now, core.UDPOptions{Local: port(7)})
+	require.NoError(t, err)
+	memory := h.c.Stats().Memory
+	frame = frameVia(wire.Broadcast, ip(x4, bcast4, wire.ProtoUDP, 64, udpSegment(x4, bcast4, 9, 7, "x")))
+	receive(bound)
+	require.Equal(t, 2, h.drops(wire.DropNoSocket))
+	require.Equal(t, memory, h.c.Stats().Memory, "it is not kept for nobody")
 }
 
 // A core without interfaces answers all the same.

@@ -290,7 +290,7 @@ func (c *Core) receiveUDPGroup(in *inbound, h *wire.UDP, payload []byte) wire.Dr
 	}
 	from := netip.AddrPortFrom(in.src, h.SrcPort)
 	for _, s := range p.all {
-		if match(s.local, in.dst) == 0 || s.remote.IsValid() && s.remote != from {
+		if s.closed.Load() || match(s.local, in.dst) == 0 || s.remote.IsValid() && s.remote != from {
 			continue
 		}
 		if got := s.take(in, h, payload); d != wire.DropNone {

@@ -69,9 +69,9 @@ const (
 
 	// holeTimeouts is after how many time-outs in a row what arrives of smaller
 	// segments has us believe that larger ones vanish: RFC 4821 7.7, repeated timeouts.
-	// The first is enough if neither a large one nor a tail loss probe ever arrived.
-	// There have to be more by one for each time that this was a mistake, up to
-	// maxDoubts; and by as much where the segments are small already and did arrive.
+	// The first is enough where there is reason to suspect it, see suspects. There have
+	// to be more by one for each time that this was a mistake, up to maxDoubts; and by
+	// as much where the segments are small already and did arrive.
 	holeTimeouts = 2
 	maxDoubts    = 4
 
@@ -96,9 +96,9 @@ type mtuSearch struct {
 	doubts uint8      // how often a black hole was none
 	state  MTUState
 	out    bool // a probe is in flight
-	proved bool // a segment as large as c.mtu allows has arrived
+	proved bool // a segment as large as c.mtu and the peer's MSS allow has arrived
 
-	suspect bool // see suspects; as of the last row of time-outs
+	suspect bool // see suspects; as of the first time-out of the last row
 }
 
 // ipLen returns the length of the IP header, as far as it concerns sizes.
@@ -165,7 +165,7 @@ func (c *Conn) LimitMTU(now clock.Time, mtu int, until clock.Time) {
 func (c *Conn) resize(now clock.Time, mtu int) {
 	old := c.snd.mss
 	c.mtu = clampMTU(mtu)
-	c.search.proved = false
+	c.search.proved, c.search.suspect = false, false
 	c.updateMSS()
 	if !c.state.synchronized() || c.snd.mss == old {
 		return
@@ -198,11 +198,12 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 		return
 	}
 	size := c.smallerMTU()
-	if size >= int(c.mtu) || a.acked+c.flight() <= size-c.headerLen() {
+	if size >= c.snd.mss+c.headerLen() || a.acked+c.flight() <= size-c.headerLen() {
 		return // nothing larger was out
 	}
-	if int(c.retries) < holeTimeouts && !a.hasEcho && a.acked >= c.snd.mss {
-		return // it may as well be a large one that was late
+	sure := m.suspect && !m.proved
+	if sure && a.acked >= c.snd.mss {
+		return // more than went in pieces: large ones have arrived
 	}
 	m.first = max(uint16(c.mtu), m.first)
 	if int(m.high) <= int(m.first) {
@@ -212,14 +213,17 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	if int(c.mtu) <= c.baseMTU() {
 		m.state = MTUError
 	}
-	if !m.proved && !c.recovery.marked {
-		// RFC 4821 4: what is too big for the path does not tell of congestion.
-		c.recovery.reduced, c.recovery.frto = false, frtoOff
+	m.size, m.tries, m.next, m.proved, m.suspect = 0, 0, now, false, false
+	c.stats.blackHoles++
+	if v := &c.recovery; sure && !v.marked {
+		// Large segments never arrived, and a small one does: nothing speaks for
+		// congestion, as if a router had said so. RFC 4821 4 would have the window
+		// stay small, as after any time-out; see DESIGN.md.
+		v.reduced, v.resend, v.frto, v.phase = false, false, frtoOff, congestion.Open
+		c.rate.lost = 0
 		c.forgetReduction()
 		c.control(now).OnUndo(now)
 	}
-	m.size, m.tries, m.next, m.proved = 0, 0, now, false
-	c.stats.blackHoles++
 	c.mtu = clampMTU(size)
 	c.updateMSS()
 	c.congestion.SetMSS(c.snd.mss)
@@ -228,7 +232,7 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 // holeTimeouts returns how many time-outs in a row speak for a black hole.
 func (c *Conn) holeTimeouts() int {
 	n := holeTimeouts + int(c.search.doubts)
-	if c.search.suspect {
+	if c.search.suspect && !c.search.proved {
 		n--
 	}
 	if c.search.proved && int(c.mtu) <= c.baseMTU() {
@@ -238,9 +242,29 @@ func (c *Conn) holeTimeouts() int {
 }
 
 // suspects reports, at the first time-out of a row, whether there is reason to suspect a
-// black hole: no large segment has ever arrived, and a tail loss probe was lost as well.
+// black hole where no large segment has ever arrived: all that is out is large, and a tail
+// loss probe was lost as well; or small ones did arrive, and what was sent again in the
+// recovery that this brought about was lost.
 func (c *Conn) suspects() bool {
-	return c.rack.probeOut && !c.search.proved && !c.cfg.NoMTUProbing && c.snd.mss+c.headerLen() > c.baseMTU()
+	s, k, r := &c.snd, &c.rack, &c.board.records
+	if c.cfg.NoMTUProbing || s.mss+c.headerLen() <= c.baseMTU() || r.len() == 0 || r.at(0).len() < s.mss {
+		return false
+	}
+	probed := k.probeOut && k.probeEnd.After(s.una) && !s.small.After(s.una)
+	repaired := c.board.sacked > 0 && c.recovery.phase == congestion.Recovery
+	return probed || repaired
+}
+
+// proves takes note that n bytes from the beginning of a record have arrived. Segments
+// arrive whole or not at all: that is its first one. But what was sent again may have gone
+// in pieces, and does so after time-outs.
+func (c *Conn) proves(rec *record, n int) {
+	if !rec.has(recordRepeats) {
+		n = rec.len()
+	}
+	if n >= c.snd.mss && !(c.retries > 0 && rec.has(recordRepeats)) {
+		c.search.proved = true
+	}
 }
 
 // baseMTU returns the size that gets through nearly everywhere.

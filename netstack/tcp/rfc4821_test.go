@@ -243,15 +243,18 @@ func TestSizeProbeRepairLost(t *testing.T) {
 
 // hole has full-sized segments vanish: after two time-outs in a row small ones are out,
 // and have had the time to arrive.
-func (h *harness) hole(n int) { h.holeFor(n, 2) }
-
-// holeFor is hole with another number of time-outs.
-func (h *harness) holeFor(n int, timeouts uint64) {
+func (h *harness) hole(n int) {
 	h.t.Helper()
 	h.write(pattern(n))
 	h.all()
+	h.timeouts(2)
+}
+
+// timeouts waits for some time-outs, and a round trip.
+func (h *harness) timeouts(n uint64) {
+	h.t.Helper()
 	before := h.c.Info().Timeouts
-	for h.c.Info().Timeouts < before+timeouts {
+	for h.c.Info().Timeouts < before+n {
 		_, ok := h.next(time.Hour)
 		require.True(h.t, ok)
 	}
@@ -277,66 +280,6 @@ func TestBlackHoleFound(t *testing.T) {
 		require.Equal(t, tcp.MTUBase, i.PathMTUState)
 		require.EqualValues(t, 1, i.BlackHoles)
 		require.Equal(t, base, len(h.all()[0].data), "what was lost goes in such segments")
-	}
-}
-
-// Where neither a large segment has ever arrived nor a tail loss probe, the first time-out
-// sends small ones, and one that arrives is enough. RFC 4821 4: that does not tell of
-// congestion, so the window is what it was.
-func TestBlackHoleFromTheBeginning(t *testing.T) {
-	for name, tt := range map[string]struct {
-		proved, plain, stamped bool
-		acked                  int
-		found                  bool
-	}{
-		"a small one arrives":            {acked: ethMSS / 4, found: true},
-		"an echo tells so":               {stamped: true, acked: ethMSS - 12, found: true},
-		"it may be the large one":        {acked: ethMSS},
-		"a large one has arrived before": {proved: true, acked: ethMSS / 4},
-		"no probe without SACK":          {plain: true, acked: ethMSS / 4},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHarness(t)
-			if !tt.plain {
-				h.sacking()
-			}
-			if tt.stamped {
-				h.stamping()
-			}
-			h.to(tcp.StateEstablished)
-			at := 0
-			if tt.proved {
-				h.write(pattern(ethMSS))
-				h.all()
-				h.advance(roundTrip)
-				at = ethMSS
-				h.ack(at)
-			}
-			before := h.c.Info()
-			h.holeFor(20_000, 1)
-			ack := TCP{Seq: 1, Ack: uint32(1 + at + tt.acked), Flags: ACK}
-			if tt.stamped {
-				ack.Options = Options{HasTimestamps: true, TSVal: h.peerClock(), TSEcr: h.tsVal}
-			}
-			h.in(ack)
-			i := h.c.Info()
-			if !tt.found {
-				require.Equal(t, before.SendMSS, i.SendMSS)
-				require.Zero(t, i.BlackHoles)
-				require.Less(t, i.SlowStartThreshold, 20_000)
-				return
-			}
-			base := 1200 - 20 - (ethMSS - before.SendMSS) - 20
-			require.Equal(t, base, i.SendMSS)
-			require.EqualValues(t, 1, i.BlackHoles)
-			require.GreaterOrEqual(t, i.CongestionWindow, before.CongestionWindow)
-			require.Equal(t, before.SlowStartThreshold, i.SlowStartThreshold)
-			got := h.all()
-			require.Greater(t, len(got), 5, "all that was lost goes again")
-			for _, s := range got[:5] {
-				require.Len(t, s.data, base)
-			}
-		})
 	}
 }
 

@@ -165,6 +165,7 @@ func (c *Conn) sackRange(now clock.Time, k span, a *arrival) bool {
 		default:
 			r.at(i).flags = sacked
 		}
+		c.proves(&part, part.len())
 		c.arrived(now, &part, a)
 		b.pieces += int32(c.pieces(part.len()))
 		b.mark(&part, sacked)
@@ -194,6 +195,7 @@ func (c *Conn) takeCumulative(now clock.Time, ack Seq, a *arrival) {
 			part.end = ack
 		}
 		if !part.has(recordSacked) {
+			c.proves(rec, part.len())
 			c.arrived(now, &part, a)
 		}
 		b.count(&part, -1)
@@ -221,7 +223,6 @@ func (c *Conn) arrived(now clock.Time, rec *record, a *arrival) {
 		a.probed = true
 	}
 	if !rec.has(recordRepeats) {
-		c.search.proved = c.search.proved || rec.len() >= c.snd.mss // what goes again may go in pieces
 		a.original = a.original || !rec.end.After(c.recovery.end)
 		if rec.sent > a.rtt && !rec.has(recordJoined) {
 			a.rtt = rec.sent

@@ -139,6 +139,9 @@ func (c *Conn) sendLost(now clock.Time, b []byte) (Segment, bool) {
 		n = min(n, full)
 	} else {
 		room := max(c.congestion.Window(), s.mss) - c.inFlight()
+		if v.phase == congestion.Timeout && c.retries == 1 && full < s.mss {
+			room = min(room, s.mss-1-c.inFlight()) // they are told from what they repeat
+		}
 		if min(n, full) > room || c.timers[timerPace].IsSet() {
 			return Segment{}, false
 		}
@@ -214,6 +217,9 @@ func (c *Conn) sendTailProbe(now clock.Time, b []byte) (Segment, bool) {
 		seq := s.nxt
 		if c.record(now, n+b2i(fin)) {
 			k.probeEnd = s.nxt
+			if n < s.mss {
+				s.small = s.nxt
+			}
 			c.stats.tailProbes++
 			return c.sendNew(now, b, seq, n, fin), true
 		}
