@@ -201,9 +201,10 @@ func (c *Conn) notePassed(now clock.Time, a *arrival) {
 	if size >= c.snd.mss+c.headerLen() || a.acked+c.flight() <= size-c.headerLen() {
 		return // nothing larger was out
 	}
-	sure := m.suspect && !m.proved
-	if sure && a.acked >= c.snd.mss {
-		return // more than went in pieces: large ones have arrived
+	// More than that may be a large one that was late.
+	sure := m.suspect && !m.proved && a.acked < c.snd.mss
+	if !sure && int(c.retries) < holeTimeouts {
+		return
 	}
 	m.first = max(uint16(c.mtu), m.first)
 	if int(m.high) <= int(m.first) {

@@ -296,6 +296,19 @@ func TestBlackHoleBelowBase(t *testing.T) {
 	require.Equal(t, (1200-20)/2-20, h.c.Info().SendMSS)
 }
 
+// After a second time-out all that was lost may have gone in pieces: a hole is found, but that
+// it is one is not that sure.
+func TestBlackHoleNotSure(t *testing.T) {
+	h := newHarness(t).sacking()
+	h.to(tcp.StateEstablished)
+	flight(h)
+	h.timeouts(2)
+	h.ack(ethMSS)
+	require.EqualValues(t, 1, h.c.Info().BlackHoles)
+	require.Equal(t, baseMSS, h.c.Info().SendMSS)
+	require.Less(t, h.c.Info().SlowStartThreshold, 20_000)
+}
+
 // Where large ones turn out to have arrived, further time-outs are about congestion.
 func TestBlackHoleLaterOn(t *testing.T) {
 	h := newHarness(t).sacking()
