@@ -33,6 +33,15 @@ func flight(h *harness) {
 	h.all()
 }
 
+func smallOnes(h *harness) {
+	h.c.SetNoDelay(true)
+	for range 9 {
+		h.write(pattern2(len(h.out), 300))
+		h.all()
+		h.advance(time.Millisecond)
+	}
+}
+
 // tail has n bytes in full segments and a small one; the small one arrives.
 func tail(n int) func(h *harness) {
 	return func(h *harness) {
@@ -85,12 +94,7 @@ var earlyHoles = []earlyHole{
 		require.Len(h.t, s.data, 200)
 	}},
 	{name: "small ones only, of which one is lost", acked: 300, lose: func(h *harness) {
-		h.c.SetNoDelay(true)
-		for range 9 {
-			h.write(pattern2(len(h.out), 300))
-			h.all()
-			h.advance(time.Millisecond)
-		}
+		smallOnes(h)
 		h.advance(roundTrip)
 		h.sackBytes(0, 300, 9*300)
 		h.next(time.Hour)
@@ -108,14 +112,7 @@ var earlyHoles = []earlyHole{
 		}
 		require.Equal(h.t, congestion.Recovery, h.c.Info().Phase)
 	}},
-	{name: "small ones only", acked: 300, lose: func(h *harness) {
-		h.c.SetNoDelay(true)
-		for range 9 {
-			h.write(pattern2(len(h.out), 300))
-			h.all()
-			h.advance(time.Millisecond)
-		}
-	}},
+	{name: "small ones only", acked: 300, lose: smallOnes},
 	{name: "a probe of before", acked: 300 + piece, lose: func(h *harness) {
 		h.write(pattern(300))
 		h.all()
